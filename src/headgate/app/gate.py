@@ -1,0 +1,186 @@
+"""The gate: a plan alive. Entering starts everything it names; leaving ends it in the order that loses nothing."""
+
+import asyncio
+import logging
+import platform
+import sys
+import time
+from typing import Any, Self
+
+from headgate import __version__
+from headgate.app.connect import Connections, missing_abilities
+from headgate.errors import HeadgateError
+from headgate.interface.boundary import Boundary
+from headgate.interface.ops import Ops
+from headgate.interface.pages import Pages
+from headgate.interface.poll import poll_route
+from headgate.interface.publish import publish_route
+from headgate.interface.route import Route, Router
+from headgate.runtime.node import Declaration, discover, wired
+from headgate.runtime.pickup import Pickup
+from headgate.runtime.runner import Node
+from headgate.runtime.stats import WebStats
+from headgate.runtime.stream import Stream
+from headgate.runtime.tasks import Tasks
+from headgate.spec.plan import Plan, StreamPlan
+
+logger = logging.getLogger("headgate.gate")
+
+
+class Gate:
+    """Streams, nodes and routes of a plan. `gate.app` is the ASGI app that serves them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.streams: dict[str, Stream] = {}
+        self.nodes: dict[str, Node] = {}
+        self.tasks = Tasks()
+        self._connections = Connections()
+        self._pickups: dict[str, Pickup] = {}
+        self._polled: dict[str, Stream] = {}
+        self._declared: dict[str, Declaration] = {}
+        self._drained = asyncio.Event()
+        self._began = time.monotonic()
+        self._web = WebStats()
+        self._ops = Ops(
+            info=self.info,
+            issues=self.issues,
+            streams=self.streams,
+            nodes=self.nodes,
+            polled=self._polled,
+            web=self._web,
+        )
+        self.app = Boundary(
+            behind=Pages(plan.service.name, __version__, lambda: self.app.router.routes),
+            stats=self._web,
+            request_limit=plan.service.limits.request_size_bytes,
+            clock=time.monotonic,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._build(self.plan, keep=set())
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _build(self, plan: Plan, *, keep: set[str]) -> None:
+        """Open what the plan names and is not there yet; `keep` names the streams that stay."""
+        self._declared = declared(plan)
+        for name, stream_plan in plan.streams.items():
+            if name not in keep:
+                await self._open(stream_plan, plan)
+        for declaration in self._declared.values():
+            if declaration.name not in self.nodes:
+                self.nodes[declaration.name] = Node(declaration, self.streams)
+        self.app.router = Router(self._routes(plan))
+        for node in self.nodes.values():
+            if not node.running:
+                node.start(self.tasks)
+
+    async def _open(self, stream_plan: StreamPlan, plan: Plan) -> None:
+        stream = self._connections.stream(stream_plan, plan.connections)
+        if missing := missing_abilities(stream.settings, stream.transport.abilities):
+            raise HeadgateError(f"stream {stream.name!r}: {stream_plan.transport} cannot do {', '.join(missing)}")
+        await stream.open()
+        self.streams[stream.name] = stream
+        if stream.is_queue:
+            self._pickups[stream.name] = Pickup(stream)
+
+    def _routes(self, plan: Plan) -> list[Route]:
+        routes = self._ops.routes()
+        for stream in self.streams.values():
+            path = f"/streams/{stream.name}/messages"
+            routes += [publish_route(path, stream), self._poll_route(path, stream)]
+        self._polled.clear()
+        for interface in plan.interfaces:
+            if interface.kind == "messages":
+                assert interface.path is not None
+                assert interface.stream is not None
+                self._polled[interface.path] = self.streams[interface.stream]
+                routes.append(self._poll_route(interface.path, self.streams[interface.stream]))
+        return routes
+
+    def _poll_route(self, path: str, stream: Stream) -> Route:
+        return poll_route(path, stream, self._pickups.get(stream.name), self._drained.wait)
+
+    def info(self) -> dict[str, Any]:
+        """What `/info` tells."""
+        return {
+            "name": self.plan.service.name,
+            "version": __version__,
+            "build": self.plan.service.build,
+            "python": platform.python_version(),
+            "uptime_seconds": round(time.monotonic() - self._began, 3),
+            "streams": sorted(self.streams),
+            "nodes": sorted(self.nodes),
+        }
+
+    def issues(self) -> list[str]:
+        """Why the gate is not ready; nothing when it is."""
+        draining = ["the gate is shutting down"] if self._drained.is_set() else []
+        return draining + self._connections.troubles()
+
+    async def reload(self, plan: Plan) -> None:
+        """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
+        declared(plan)  # what cannot work is refused before anything is touched
+        outdated = self._outdated(plan)
+        kept = set(self.streams) - outdated
+        await self._stop_nodes(plan, outdated)
+        for name in outdated:
+            await self._close_stream(name)
+        await self._connections.close_outdated(plan.connections)
+        self.plan = plan
+        await self._build(plan, keep=kept)
+        logger.info("reloaded", extra={"streams_kept": len(kept), "streams_closed": len(outdated)})
+
+    def _outdated(self, plan: Plan) -> set[str]:
+        moved = self._connections.outdated(plan.connections)
+        return {
+            name
+            for name, stream in self.streams.items()
+            if plan.streams.get(name) != self.plan.streams[name] or stream.transport_name in moved
+        }
+
+    async def _stop_nodes(self, plan: Plan, outdated: set[str]) -> None:
+        nodes = declared(plan)
+        for name, node in list(self.nodes.items()):
+            touched = outdated.intersection([*node.declaration.inputs, *node.declaration.outputs])
+            if touched or nodes.get(name) != node.declaration:
+                await self.nodes.pop(name).stop(plan.service.drain_seconds)
+
+    async def _close_stream(self, name: str) -> None:
+        if pickup := self._pickups.pop(name, None):
+            await pickup.close()
+        await self.streams.pop(name).close()
+
+    def drain(self) -> None:
+        """Take nothing new; let those who wait go home."""
+        self.app.draining = True
+        self._drained.set()
+
+    async def close(self) -> None:
+        """End it all: nodes finish what they hold, streams what is in flight, then the connections go."""
+        self.drain()
+        seconds = self.plan.service.drain_seconds
+        await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
+        await self.tasks.stop()
+        for name in list(self.streams):
+            await self._close_stream(name)
+        await self._connections.close()
+
+
+def declared(plan: Plan) -> dict[str, Declaration]:
+    """The nodes of a plan, wired as it says. May raise a `NodeError`; what a module raises comes through."""
+    for folder in plan.folders:
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    wiring = ((node.name, node.input, node.output) for node in plan.nodes.values())
+    return wired(discover(plan.runtime.discovery_modules), wiring)

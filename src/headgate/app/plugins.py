@@ -1,0 +1,62 @@
+"""The plug-ins: transports and codecs by name, ours and those that other packages bring."""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from headgate.core.codec import BUILT_IN, Codec
+from headgate.errors import HeadgateError
+
+# Ours are named here and not as entry points: looking those up takes longer than all the rest of a start.
+_TRANSPORTS: Mapping[str, str] = {
+    "memory": "headgate.transport.memory:MemoryTransport",
+    "log": "headgate.transport.log:LogTransport",
+    "http": "headgate.transport.http:HttpTransport",
+    "kafka": "headgate.transport.kafka:KafkaTransport",
+}
+
+
+class Known(Collection[str]):
+    """The names that may stand in a file. Asks the installed packages only for a name that is not ours."""
+
+    def __init__(self, ours: Collection[str], group: str) -> None:
+        self._ours = ours
+        self._group = group
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ours or name in _installed(self._group)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._ours, *_installed(self._group)]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@cache
+def _installed(group: str) -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+KNOWN_TRANSPORTS = Known(_TRANSPORTS, "headgate.transports")
+KNOWN_CODECS = Known(BUILT_IN, "headgate.codecs")
+
+
+def transport_class(name: str) -> Any:
+    """The class of a transport; its module is imported now, because it may be heavy."""
+    if name in _TRANSPORTS:
+        module, _, attribute = _TRANSPORTS[name].partition(":")
+        return getattr(import_module(module), attribute)
+    return _installed("headgate.transports")[name].load()
+
+
+def make_codec(name: str, options: Mapping[str, Any]) -> Codec[Any]:
+    """A stream's codec."""
+    factory = BUILT_IN[name] if name in BUILT_IN else _installed("headgate.codecs")[name].load()
+    try:
+        codec: Codec[Any] = factory(**options)
+    except TypeError as error:
+        raise HeadgateError(f"codec {name!r} does not take these options: {error}") from None
+    return codec

@@ -1,0 +1,147 @@
+"""Serving: a gate behind uvicorn, with the signals that stop and reload it."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from headgate.app.gate import Gate
+from headgate.app.logs import configure
+from headgate.errors import ConfigError, HeadgateError
+from headgate.spec.plan import Plan
+
+logger = logging.getLogger("headgate.serve")
+Load = Callable[[], Plan]
+_WEB_SHARE = 0.6  # of the time to drain goes to requests in flight, the rest to nodes and streams
+
+
+def run(load: Load, ready: Callable[[Gate, str], None]) -> None:
+    """Serve until a signal says stop. `load` reads the plan, now and at each SIGHUP; `ready` gets the URL."""
+    plan = load()
+    configure(level=plan.service.log.level, form=plan.service.log.format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(plan, load, ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> None:
+    sock = _bind(plan.service.host, plan.service.port)
+    async with Gate(plan) as gate:
+        server = _Server(_config(gate), lambda: ready(gate, _url(sock)))
+        with _signals(gate, server, load):
+            _settle_memory()
+            await server.serve(sockets=[sock])
+            gate.drain()
+            logger.info("draining")
+            try:
+                async with asyncio.timeout(plan.service.drain_seconds):
+                    await gate.close()
+            except TimeoutError:
+                logger.error("drain took too long; what was in flight is given up")
+    logger.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, with its signals left to us and a word when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+
+def _config(gate: Gate) -> uvicorn.Config:
+    service = gate.plan.service
+    return uvicorn.Config(
+        gate.app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        limit_concurrency=service.limits.connections,
+        timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
+        timeout_graceful_shutdown=max(1, round(service.drain_seconds * _WEB_SHARE)),
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Listen before anything is started, so that a port in use costs nothing but a message."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise HeadgateError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+    return sock
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _signals(gate: Gate, server: _Server, load: Load) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if server.should_exit:
+            logger.warning("second signal: stopping at once")
+            os._exit(1)
+        gate.drain()
+        server.should_exit = True
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: gate.tasks.start("reload", _reload(gate, load)))
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+async def _reload(gate: Gate, load: Load) -> None:
+    """Read the files again. When they are wrong, say so and go on as before."""
+    try:
+        plan = await asyncio.to_thread(load)
+        if (plan.service.host, plan.service.port) != (gate.plan.service.host, gate.plan.service.port):
+            logger.warning("a new host or port takes effect at the next start")
+        await gate.reload(plan)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("not reloaded: %s", problem)
+    except HeadgateError as error:
+        logger.error("not reloaded: %s", error)
+
+
+def _settle_memory() -> None:
+    # What is alive now stays: the collector need not look at it again, and it may look less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

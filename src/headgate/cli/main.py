@@ -1,0 +1,55 @@
+"""The command `headgate`: its sub-commands, and how an error becomes a message and an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headgate import __version__
+from headgate.cli import check, demo, doctor, new, run, schema, send, tail
+from headgate.errors import ConfigError, HeadgateError
+
+FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
+
+app = typer.Typer(
+    name="headgate",
+    help="The HTTP gate to your event streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for room in (run, check, demo, new, tail, send, schema, doctor):
+    app.command(name=room.__name__.rpartition(".")[2])(room.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"headgate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The HTTP gate to your event streams."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(WRONG)
+    except HeadgateError as error:
+        print(f"headgate: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has seen enough
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,39 @@
+"""`headgate run`: serve what a file says."""
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headgate import __version__
+from headgate.cli.options import Config, Overlays, load
+
+if TYPE_CHECKING:
+    from headgate.app.gate import Gate
+
+Host = Annotated[str | None, typer.Option(help="Listen here instead of where the file says.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")]
+
+
+def command(config: Config, overlays: Overlays = None, host: Host = None, port: Port = None) -> None:
+    """Serve what the file says, until SIGTERM or Ctrl-C. SIGHUP reads the file again."""
+    from headgate.app.serve import run
+
+    given = {"service.host": host, "service.port": port}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    run(partial(load, config, overlays, overrides), announce)
+
+
+def announce(gate: "Gate", url: str) -> None:
+    """Say that the gate serves, and what."""
+    for warning in [*gate.plan.warnings, *gate.plan.without_routes(())]:
+        print(f"warning: {warning}", file=sys.stderr)
+    service = gate.plan.service
+    print(f"headgate {__version__}: {service.name} on {url}", file=sys.stderr)
+    for stream in gate.streams.values():
+        facts = f"{stream.transport_name}, {stream.codec.name}, {stream.settings.delivery}"
+        print(f"  {stream.name:<20} {url}/streams/{stream.name}/messages  ({facts})", file=sys.stderr)
+    if service.open:
+        print("  open: anyone who can reach this address may read and publish", file=sys.stderr)
+    print(f"  {'docs':<20} {url}/docs", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""The pure core: messages, codecs and rings, without a loop, a socket or a framework."""

@@ -1,0 +1,148 @@
+"""Every error that Headgate raises on purpose.
+
+HeadgateError
+├── ConfigError          the configuration is wrong; carries every problem found
+├── CodecError           bytes that the stream's codec refuses
+├── PositionError        a resume token that is not one
+├── BadRequest           the client's request cannot be understood
+│   ├── BodyTooLarge     the body is over the limit
+│   ├── UnsupportedMedia the body is of a type that this endpoint does not read
+│   └── NotAcceptable    no representation that the client accepts
+├── NotFound             no such stream or path
+├── Refused              the gate does not do this for this client
+├── TransportError       what lives below a stream failed
+│   ├── Unavailable      away for now; try again
+│   ├── StreamFull       the stream keeps no more (overflow: reject)
+│   ├── StorageFull      the disk keeps no more
+│   └── StreamClosed     used after close
+├── Draining             the gate is shutting down
+└── NodeError            a node declared or returned something impossible
+
+The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
+One place renders them for the web (`interface.boundary`), one for the terminal (`cli`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class HeadgateError(Exception):
+    """The root of the tree."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    retriable: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a configuration file, and where."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigError(HeadgateError):
+    """The configuration is wrong: all of its problems, in the order of the file."""
+
+    code = "config"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class CodecError(HeadgateError):
+    """The stream's codec refuses these bytes or this value."""
+
+    code, status = "codec", 400
+
+
+class PositionError(HeadgateError):
+    """This is not a position of this stream."""
+
+    code, status = "position", 400
+
+
+class BadRequest(HeadgateError):
+    """The request cannot be understood."""
+
+    code, status = "bad_request", 400
+
+
+class BodyTooLarge(BadRequest):
+    """The request's body is over the limit."""
+
+    code, status = "body_too_large", 413
+
+
+class UnsupportedMedia(BadRequest):
+    """The body is of a type that this endpoint does not read."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class NotAcceptable(BadRequest):
+    """The client accepts nothing that this endpoint can answer with."""
+
+    code, status = "not_acceptable", 406
+
+
+class NotFound(HeadgateError):
+    """There is nothing under this name or path."""
+
+    code, status = "not_found", 404
+
+
+class Refused(HeadgateError):
+    """The gate does not do this for this client."""
+
+    code, status = "refused", 403
+
+
+class TransportError(HeadgateError):
+    """What lives below a stream failed."""
+
+    code, status = "transport", 503
+
+
+class Unavailable(TransportError):
+    """The broker, the peer or the file is away for now."""
+
+    code, status, retriable = "unavailable", 503, True
+
+
+class StreamFull(TransportError):
+    """The stream keeps no more until somebody reads: `overflow: reject`."""
+
+    code, status, retriable = "stream_full", 429, True
+
+
+class StorageFull(TransportError):
+    """The disk keeps no more; nothing of this batch was kept."""
+
+    code, status, retriable = "storage_full", 507, True
+
+
+class StreamClosed(TransportError):
+    """The stream, sink or source was closed."""
+
+    code, status, retriable = "stream_closed", 503, True
+
+
+class Draining(HeadgateError):
+    """The gate is shutting down and takes nothing new."""
+
+    code, status, retriable = "draining", 503, True
+
+
+class NodeError(HeadgateError):
+    """A node is declared in a way that cannot work, or returned something that is not a message."""
+
+    code = "node"

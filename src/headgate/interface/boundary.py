@@ -1,0 +1,134 @@
+"""The boundary: the one place that every request passes."""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+
+from headgate.core.codec import encode_json
+from headgate.errors import BadRequest, Draining, HeadgateError
+from headgate.interface.exchange import (
+    App,
+    ClientGone,
+    Event,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    json,
+    respond,
+)
+from headgate.interface.route import Route, Router
+from headgate.runtime.stats import WebStats
+
+logger = logging.getLogger("headgate.web")
+_SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
+_PROBLEM = "application/problem+json"
+_METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+
+
+class Boundary:
+    """An ASGI app: the hot routes in front, everything else behind them."""
+
+    def __init__(self, *, behind: App, stats: WebStats, request_limit: int, clock: Callable[[], float]) -> None:
+        self.router = Router(())
+        self.draining = False
+        self._behind = behind
+        self._stats = stats
+        self._limit = request_limit
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._behind(scope, receive, send)
+            return
+        request = Request(scope, receive, limit=self._limit, id=_request_id(scope))
+        outgoing = _Outgoing(send, request.id, self)
+        began = self._clock()
+        self._stats.in_flight += 1
+        try:
+            label = await self._serve(request, outgoing)
+        finally:
+            self._stats.in_flight -= 1
+        self._stats.count(label, _METHODS.get(request.method, "other"), outgoing.status, self._clock() - began)
+
+    async def _serve(self, request: Request, send: "_Outgoing") -> str:
+        """Answer a request and tell which route it was, in one of a bounded number of words."""
+        route = self.router.find(request.method, request.path)
+        allowed = [] if route else self.router.allowed(request.path)
+        if route is None and not allowed:
+            await self._behind(request.scope, request.receive, send)
+            return "other"
+        try:
+            await respond(request, await self._answer(request, route, allowed), send)
+        except ClientGone:
+            logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
+        return request.path
+
+    async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
+        if route is None:
+            return _without_route(request, allowed)
+        try:
+            if self.draining and not route.open_while_draining:
+                raise Draining("the gate is shutting down; try again elsewhere or later")
+            return await route.endpoint(request)
+        except HeadgateError as error:
+            self._stats.count_error(error.code)
+            return render(error, request)
+        except ClientGone:
+            raise
+        except Exception:  # the root of a request's task: whatever broke, the client gets an answer
+            logger.exception("request failed", extra={"path": request.path, "request_id": request.id})
+            self._stats.count_error("internal")
+            return _error(500, "the gate failed on this request; its log has the reason", "internal", request)
+
+
+class _Outgoing:
+    """The way out: notes the status, and adds what every response carries."""
+
+    def __init__(self, send: Send, request_id: str, boundary: Boundary) -> None:
+        self.status = 499  # until a response starts: the client went first
+        self._send = send
+        self._id = request_id
+        self._boundary = boundary
+
+    async def __call__(self, event: Event) -> None:
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._id.encode())]
+            if self._boundary.draining:
+                event["headers"].append((b"connection", b"close"))
+        await self._send(event)
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    text: str = given.decode("latin-1")
+    return text if _SAFE_ID.fullmatch(text) else secrets.token_hex(8)
+
+
+def _without_route(request: Request, allowed: list[str]) -> Response:
+    if request.method == "OPTIONS":
+        return Response(204, headers={"Allow": ", ".join(allowed)})
+    response = _error(405, f"{request.method} is not one of {', '.join(allowed)}", "method_not_allowed", request)
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def render(error: HeadgateError, request: Request) -> Response:
+    """The one form that an error of the tree has on the web."""
+    response = _error(error.status, str(error), error.code, request)
+    if error.retriable:
+        response.headers["Retry-After"] = "1"
+    if isinstance(error, BadRequest) and error.status == 413:
+        response.headers["Connection"] = "close"  # the rest of the body is not read
+    return response
+
+
+def _error(status: int, message: str, code: str, request: Request) -> Response:
+    if _PROBLEM in (request.header("accept") or ""):
+        problem = {"type": f"urn:headgate:error:{code}", "title": message, "status": status, "code": code}
+        return Response(status, encode_json(problem), _PROBLEM)
+    body = {"error": message, "type": code}
+    return json(body | {"code": code} if status == 429 else body, status)

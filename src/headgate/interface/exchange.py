@@ -1,0 +1,163 @@
+"""The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+from headgate.core.codec import encode_json
+from headgate.errors import BadRequest, BodyTooLarge
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Value = TypeVar("Value")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had its answer."""
+
+
+class Request:
+    """What a client sent."""
+
+    __slots__ = ("_headers", "_query", "id", "limit", "method", "path", "receive", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, *, limit: int, id: str) -> None:  # noqa: A002
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.limit = limit
+        self.id = id
+        self.receive = receive
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: dict[str, list[str]] | None = None
+
+    def header(self, name: str) -> str | None:
+        """A header by its lower-case name."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        value = self._headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query parameters."""
+        if self._query is None:
+            self._query = _parse_query(self.scope["query_string"])
+        return self._query
+
+    def parameter(self, name: str) -> str | None:
+        """A query parameter that may be given once."""
+        values = self.query.get(name, [])
+        if len(values) > 1:
+            raise BadRequest(f"query parameter {name!r} is given {len(values)} times; give it once")
+        return values[0] if values else None
+
+    async def body(self) -> bytes:
+        """The whole body. One over the limit is refused before it is read, or where it passes the limit."""
+        self._refuse_declared_length()
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            event = await self.receive()
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            chunk, more = event.get("body", b""), event.get("more_body", False)
+            if (size := size + len(chunk)) > self.limit:
+                raise self._too_large()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _refuse_declared_length(self) -> None:
+        declared = self.header("content-length")
+        if declared is not None and declared.isdigit() and int(declared) > self.limit:
+            raise self._too_large()
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the body is over the limit of {self.limit} bytes; send it in smaller batches")
+
+    async def gone(self) -> None:
+        """Return when the client closes the connection."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    async def unless_gone(self, work: Awaitable[Value]) -> Value:
+        """The result of `work`; when the client goes first, `work` is cancelled and `ClientGone` raised."""
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.gone())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ClientGone
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+def _parse_query(text: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError as error:
+        raise BadRequest(f"the query string cannot be read: {error}") from None
+
+
+@dataclass(slots=True)
+class Response:
+    """What the client gets: a body, or chunks as they come."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: AsyncGenerator[bytes, None] | None = None
+    settle: Callable[[bool], Awaitable[None]] | None = None  # called with whether the client got it all
+
+
+def json(value: Any, status: int = 200, **headers: str) -> Response:
+    """A JSON response. Header names are given with underscores."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Response(status, encode_json(value), headers=named)
+
+
+async def respond(request: Request, response: Response, send: Send) -> None:
+    """Send a response. Chunks stop at once when the client goes."""
+    delivered = False
+    try:
+        await _send(request, response, send)
+        delivered = True
+    finally:
+        if response.settle is not None:
+            await response.settle(delivered)
+
+
+async def _send(request: Request, response: Response, send: Send) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": _raw_headers(response)})
+    silent = request.method == "HEAD"
+    if response.chunks is None or silent:
+        await send({"type": "http.response.body", "body": b"" if silent else response.body})
+        return
+    # Closed here and not by the garbage collector: a stream's reader must be freed as soon as its client goes.
+    async with aclosing(response.chunks):
+        await request.unless_gone(_send_chunks(response.chunks, send))
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def _raw_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
+    if response.status != 204:
+        raw.append((b"content-type", response.content_type.encode()))
+        if response.chunks is None:
+            raw.append((b"content-length", str(len(response.body)).encode()))
+    return raw

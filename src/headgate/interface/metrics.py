@@ -1,0 +1,96 @@
+"""The counters in Prometheus form. Labels come from the plan alone, so their number is bounded."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from headgate.runtime.runner import Node
+from headgate.runtime.stats import WebStats
+from headgate.runtime.stream import Stream
+
+
+def expose(
+    streams: Mapping[str, Stream],
+    nodes: Mapping[str, Node],
+    web: WebStats,
+    dropped: Mapping[str, int],
+    *,
+    ready: bool,
+) -> bytes:
+    """All counters, as text."""
+    registry = CollectorRegistry()
+    registry.register(_Snapshot(list(_metrics(streams, nodes, web, dropped, ready))))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Snapshot(Collector):
+    """Metrics that were already read."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+def _metrics(
+    streams: Mapping[str, Stream],
+    nodes: Mapping[str, Node],
+    web: WebStats,
+    dropped: Mapping[str, int],
+    ready: bool,
+) -> Iterator[Metric]:
+    yield GaugeMetricFamily("headgate_ready", "1 when /ready says so", value=int(ready))
+    by_stream = [(name, stream.stats) for name, stream in streams.items()]
+    for fact, help_text in _STREAM_FACTS.items():
+        counts = {(name,): getattr(stats, fact) for name, stats in by_stream}
+        yield _counter(f"headgate_stream_{fact}", help_text, ["stream"], counts)
+    drops = {(name,): count for name, count in dropped.items()}
+    yield _counter("headgate_stream_dropped", "messages a full queue let go of", ["stream"], drops)
+    readers = GaugeMetricFamily("headgate_stream_readers", "readers just now", labels=["stream"])
+    for name, stream in streams.items():
+        readers.add_metric([name], stream.readers)
+    yield readers
+    for fact, help_text in _NODE_FACTS.items():
+        counts = {(name,): getattr(node.stats, fact) for name, node in nodes.items()}
+        yield _counter(f"headgate_node_{fact}", help_text, ["node"], counts)
+    yield from _web_metrics(web)
+
+
+def _web_metrics(web: WebStats) -> Iterator[Metric]:
+    requests = {(route, method, str(status)): count for (route, method, status), count in web.requests.items()}
+    yield _counter("headgate_http_requests", "requests answered", ["route", "method", "status"], requests)
+    seconds = {(route,): spent for route, spent in web.seconds.items()}
+    yield _counter("headgate_http_request_seconds", "time spent on requests", ["route"], seconds)
+    errors = {(code,): count for code, count in web.errors.items()}
+    yield _counter("headgate_http_errors", "requests that ended in an error", ["code"], errors)
+    yield GaugeMetricFamily("headgate_http_requests_in_flight", "requests just now", value=web.in_flight)
+
+
+def _counter(name: str, help_text: str, labels: list[str], counts: Mapping[Any, float]) -> Metric:
+    metric = CounterMetricFamily(name, help_text, labels=labels)
+    for values, count in counts.items():
+        metric.add_metric(list(values), count)
+    return metric
+
+
+_STREAM_FACTS = {
+    "published": "messages acknowledged",
+    "published_bytes": "bytes acknowledged",
+    "refused": "messages whose batch the transport did not keep",
+    "delivered": "messages given to readers",
+    "missed": "messages that readers were too late for",
+}
+_NODE_FACTS = {
+    "handled": "messages handled",
+    "emitted": "messages made",
+    "failed": "messages or runs that failed",
+    "restarts": "times it was started again",
+}

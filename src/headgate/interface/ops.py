@@ -1,0 +1,141 @@
+"""What every gate tells of itself: `/health`, `/ready`, `/info`, `/metrics` and `/streams`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from headgate.core.wire import JSON
+from headgate.errors import TransportError
+from headgate.interface.exchange import Request, Response, json
+from headgate.interface.route import Answer, Route
+from headgate.runtime.runner import Node
+from headgate.runtime.stats import WebStats
+from headgate.runtime.stream import Stream
+from headgate.transport.base import Extent
+
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_PATIENCE = 2.0  # seconds for one stream to say how far it reaches
+
+
+class Ops:
+    """The gate's view of itself. What it shows is looked up at each request, so a reload needs no rewiring."""
+
+    def __init__(
+        self,
+        *,
+        info: Callable[[], dict[str, Any]],
+        issues: Callable[[], Sequence[str]],
+        streams: Mapping[str, Stream],
+        nodes: Mapping[str, Node],
+        polled: Mapping[str, Stream],
+        web: WebStats,
+    ) -> None:
+        self._info = info
+        self._issues = issues
+        self._streams = streams
+        self._nodes = nodes
+        self._polled = polled  # path of a `messages` interface -> its stream
+        self._web = web
+
+    def routes(self) -> list[Route]:
+        """The routes that are always there, also while the gate shuts down."""
+        return [
+            _route("/health", self.health, "Is the process alive?", "healthy"),
+            _route(
+                "/ready",
+                self.ready,
+                "Can it do its work?",
+                "ready",
+                Answer(503, "Not now; `issues` says why."),
+            ),
+            _route("/info", self.info, "What runs here?", "name, versions, uptime"),
+            _route("/metrics", self.metrics, "Counters in Prometheus form", "counters", media=METRICS),
+            _route("/streams", self.list_streams, "The streams, and how far each reaches", "streams"),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        queues = {path: {"queue_size": size} for path, size in await self._queue_sizes()}
+        answer: dict[str, Any] = {"status": "healthy", "version": self._info()["version"]}
+        if len(queues) == 1:
+            answer |= next(iter(queues.values()))
+        elif queues:
+            answer["endpoints"] = queues
+        return json(answer)
+
+    async def _queue_sizes(self) -> list[tuple[str, int | None]]:
+        extents = await asyncio.gather(*(_extent(stream) for stream in self._polled.values()))
+        return [
+            (path, extent.messages if isinstance(extent, Extent) else None)
+            for path, extent in zip(self._polled, extents, strict=True)
+        ]
+
+    async def ready(self, _: Request) -> Response:
+        if issues := self._issues():
+            return json({"status": "not ready", "issues": "; ".join(issues)}, 503)
+        return json({"status": "ready"})
+
+    async def info(self, _: Request) -> Response:
+        return json(self._info())
+
+    async def list_streams(self, _: Request) -> Response:
+        streams = list(self._streams.values())
+        extents = await asyncio.gather(*map(_extent, streams))
+        return json({"streams": [_row(stream, extent) for stream, extent in zip(streams, extents, strict=True)]})
+
+    async def metrics(self, _: Request) -> Response:
+        from headgate.interface.metrics import expose  # heavy, and asked for by a scraper only
+
+        dropped = dict(zip(self._streams, await asyncio.gather(*map(_extent, self._streams.values())), strict=True))
+        drops = {name: extent.dropped for name, extent in dropped.items() if isinstance(extent, Extent)}
+        body = expose(self._streams, self._nodes, self._web, drops, ready=not self._issues())
+        return Response(200, body, METRICS)
+
+
+def _route(
+    path: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    summary: str,
+    meaning: str,
+    *more: Answer,
+    media: str = JSON,
+) -> Route:
+    schema = {"type": "object"} if media == JSON else {"type": "string"}
+    answers = [Answer(200, meaning, {media: schema}), *more]
+    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True)
+
+
+async def _extent(stream: Stream) -> Extent | str:
+    """How far a stream reaches, or why that cannot be said."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await stream.extent()
+    except TransportError as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {_PATIENCE:g} s"
+
+
+def _row(stream: Stream, extent: Extent | str) -> dict[str, Any]:
+    settings, stats = stream.settings, stream.stats
+    return {
+        "name": stream.name,
+        "transport": stream.transport_name,
+        "codec": stream.codec.name,
+        "delivery": settings.delivery,
+        "published": stats.published,
+        "refused": stats.refused,
+        "delivered": stats.delivered,
+        "missed": stats.missed,
+        "readers": stream.readers,
+        **dict(_reach(extent)),
+    }
+
+
+def _reach(extent: Extent | str) -> Iterator[tuple[str, Any]]:
+    if isinstance(extent, str):
+        yield from (("messages", None), ("trouble", extent))
+        return
+    yield "messages", extent.messages
+    yield "dropped", extent.dropped
+    yield "oldest", str(extent.oldest)
+    yield "newest", str(extent.newest)

@@ -1,0 +1,150 @@
+"""Publishing over HTTP: one message, a JSON array, lines or the binary form into a stream."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from headgate.core.codec import Codec
+from headgate.core.message import Message
+from headgate.core.position import Receipt
+from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, lines, read_envelopes, read_values, unpack
+from headgate.errors import CodecError, UnsupportedMedia
+from headgate.interface.exchange import Request, Response, json
+from headgate.interface.route import Answer, Parameter, Route
+from headgate.runtime.stream import Stream
+
+TEXT = "text/plain"
+BYTES = "application/octet-stream"
+Parsed = Sequence[Message[bytes] | CodecError]
+_ERRORS_SHOWN = 100
+
+
+def publish_route(path: str, stream: Stream) -> Route:
+    """`POST path`: publish to this stream."""
+
+    async def publish(request: Request) -> Response:
+        return await _publish(request, stream)
+
+    return Route(
+        "POST",
+        path,
+        publish,
+        summary=f"Publish to {stream.name}",
+        tag="streams",
+        parameters=[Parameter("key", "The key of messages that bring none.", {"type": "string"})],
+        body={media: {} for media in (JSON, NDJSON, ENVELOPES, BINARY, TEXT, BYTES)},
+        answers=[
+            Answer(200, "All messages are kept.", {JSON: _PUBLISHED}),
+            Answer(207, "Some messages are kept; `errors` names the others.", {JSON: _PUBLISHED}),
+            Answer(400, "Nothing was published: no message could be read.", {JSON: _PUBLISHED}),
+            Answer(413, "The body is over the limit."),
+            Answer(415, "The body is of a type that is not read here."),
+            Answer(429, "The stream is full."),
+            Answer(503, "The stream cannot be reached; nothing is acknowledged."),
+            Answer(507, "The disk is full; nothing is acknowledged."),
+        ],
+    )
+
+
+async def _publish(request: Request, stream: Stream) -> Response:
+    read = _reader(request.header("content-type"), stream.codec)
+    parsed = _with_key(read(await request.body(), stream.codec), request.parameter("key"))
+    good = [item for item in parsed if isinstance(item, Message)]
+    receipt = await stream.publish(good) if good else None
+    return _answer(parsed, receipt)
+
+
+def _reader(content_type: str | None, codec: Codec[Any]) -> Callable[[bytes, Codec[Any]], Parsed]:
+    media = (content_type or codec.content_type).split(";")[0].strip().lower()
+    if media not in _READERS:
+        known = ", ".join(_READERS)
+        raise UnsupportedMedia(f"a body of type {media[:100]!r} is not read here; set Content-Type to one of {known}")
+    return _READERS[media]
+
+
+def _with_key(parsed: Parsed, key: str | None) -> Parsed:
+    if key is None:
+        return parsed
+    named = key.encode()
+    return [replace(m, key=named) if isinstance(m, Message) and m.key is None else m for m in parsed]
+
+
+def _answer(parsed: Parsed, receipt: Receipt | None) -> Response:
+    places = [str(place) for place in receipt.positions()] if receipt else []
+    failed = [(index, error) for index, error in enumerate(parsed) if isinstance(error, CodecError)]
+    answer: dict[str, Any] = {
+        "published": len(places),
+        "failed": len(failed),
+        "position": places[-1] if places else None,
+        "positions": places,
+    }
+    if failed:
+        answer["errors"] = [{"index": index, "message": str(error)} for index, error in failed[:_ERRORS_SHOWN]]
+    if failed and not places:
+        answer |= {"error": f"message {failed[0][0]}: {failed[0][1]}", "type": CodecError.code}
+    return json(answer, 200 if not failed else 207 if places else 400)
+
+
+def _from_json(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_value(text, codec.from_json) for text in read_values(body)]
+
+
+def _from_ndjson(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_value(text, codec.from_json) for text in lines(body)]
+
+
+def _from_text(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_checked(Message(value=line), codec) for line in lines(body)]
+
+
+def _from_bytes(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_checked(Message(value=body), codec)]
+
+
+def _from_binary(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_checked(message, codec) for message in unpack(body)]
+
+
+def _value(text: bytes, convert: Callable[[bytes], bytes]) -> Message[bytes] | CodecError:
+    try:
+        return Message(value=convert(text))
+    except CodecError as error:
+        return error
+
+
+def _checked(message: Message[bytes], codec: Codec[Any]) -> Message[bytes] | CodecError:
+    try:
+        codec.check(message.value)
+    except CodecError as error:
+        return error
+    return message
+
+
+_READERS: dict[str, Callable[[bytes, Codec[Any]], Parsed]] = {
+    JSON: _from_json,
+    NDJSON: _from_ndjson,
+    ENVELOPES: read_envelopes,
+    BINARY: _from_binary,
+    TEXT: _from_text,
+    BYTES: _from_bytes,
+    "application/msgpack": _from_bytes,
+}
+
+_PUBLISHED: dict[str, Any] = {
+    "type": "object",
+    "required": ["published", "failed", "position", "positions"],
+    "properties": {
+        "published": {"type": "integer", "description": "How many messages are kept."},
+        "failed": {"type": "integer", "description": "How many could not be read."},
+        "position": {"type": ["string", "null"], "description": "The place after the last of them."},
+        "positions": {"type": "array", "items": {"type": "string"}, "description": "The place after each."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"index": {"type": "integer"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}

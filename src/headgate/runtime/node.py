@@ -1,0 +1,161 @@
+"""The node: a Python function between streams, declared where it is written and found by its module's name."""
+
+import importlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from headgate.core.message import Message
+from headgate.errors import NodeError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_MARK = "__headgate_node__"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A function that is a node, and the streams it names."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def is_source(self) -> bool:
+        """It makes messages of its own: an async generator without parameters."""
+        return inspect.isasyncgenfunction(self.function) and not inspect.signature(self.function).parameters
+
+
+def node(
+    name: str | None = None,
+    *,
+    input: str | Sequence[str] = (),  # noqa: A002 - the word of the YAML file
+    output: str | Sequence[str] = (),
+) -> Callable[[Function], Function]:
+    """Declare a function as a node.
+
+    It gets the value of each message of its input streams, decoded and converted to the type of its
+    parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch.
+    What it returns or yields is published to its output streams: a value, a `Message`, a list of either, or
+    None for nothing. A plain function runs in a thread. An async generator without a parameter is a source.
+    """
+
+    def mark(function: Function) -> Function:
+        declaration = Declaration(name or function.__name__, function, _names(input), _names(output))
+        _refuse_impossible(declaration)
+        setattr(function, _MARK, declaration)
+        return function
+
+    return mark
+
+
+def _names(streams: str | Sequence[str]) -> tuple[str, ...]:
+    return (streams,) if isinstance(streams, str) else tuple(streams)
+
+
+def _refuse_impossible(declaration: Declaration) -> None:
+    parameters = len(inspect.signature(declaration.function).parameters)
+    if parameters > 1:
+        raise NodeError(f"node {declaration.name!r} takes {parameters} parameters; a node takes one, or none")
+    if parameters == 0 and not declaration.is_source:
+        raise NodeError(f"node {declaration.name!r} has no parameter and is no async generator: it would never run")
+
+
+def discover(modules: Sequence[str]) -> dict[str, Declaration]:
+    """The nodes of these modules, by name. The modules are imported; a name that stands twice is an error."""
+    found: dict[str, Declaration] = {}
+    for module_name in modules:
+        for declaration in declared_in(_import(module_name)):
+            other = found.setdefault(declaration.name, declaration)
+            if other.function is not declaration.function:
+                raise NodeError(
+                    f"two nodes are named {declaration.name!r}: {_place(other)} and {_place(declaration)}; rename one"
+                )
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise NodeError(
+            f"module {name!r} of runtime.discovery_modules is not found beside the configuration or installed"
+        ) from None
+
+
+def declared_in(module: ModuleType) -> list[Declaration]:
+    """The nodes that a module holds, in the order of their names."""
+    marked = (getattr(value, _MARK, None) for _, value in sorted(vars(module).items()))
+    return [mark for mark in marked if isinstance(mark, Declaration)]
+
+
+def _place(declaration: Declaration) -> str:
+    return f"{declaration.function.__module__}.{declaration.function.__qualname__}"
+
+
+class Call:
+    """How a node's function wants its messages."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.function = declaration.function
+        self.wants = _annotation(declaration.function)
+        self.takes_batch = get_origin(self.wants) in (list, Sequence) and _is_message(get_args(self.wants)[0])
+        self.takes_message = _is_message(self.wants)
+        self.is_async = inspect.iscoroutinefunction(self.function)
+        self.is_generator = inspect.isasyncgenfunction(self.function)
+
+    def argument(self, message: Message[Any]) -> Any:
+        """What the function is called with for this message. May raise a `ValidationError`."""
+        if self.takes_message:
+            return message
+        return message.value if self.wants is Any else msgspec.convert(message.value, self.wants)
+
+
+def _annotation(function: Callable[..., Any]) -> Any:
+    parameters = list(inspect.signature(function).parameters)
+    if not parameters:
+        return Any
+    return get_type_hints(function).get(parameters[0], Any)
+
+
+def _is_message(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) is Message
+
+
+def results(returned: Any) -> list[Any]:
+    """What a call returned, as a list of values or messages to publish."""
+    if returned is None:
+        return []
+    return list(returned) if isinstance(returned, list | tuple) else [returned]
+
+
+async def gather(values: AsyncIterator[Any]) -> list[Any]:
+    """What a generator node yielded for one message."""
+    return [value async for value in values]
+
+
+def wired(
+    found: dict[str, Declaration],
+    wiring: Iterable[tuple[str, tuple[str, ...] | None, tuple[str, ...] | None]],
+) -> dict[str, Declaration]:
+    """The nodes with what the file says of their streams: (name, inputs or None, outputs or None)."""
+    nodes = dict(found)
+    for name, inputs, outputs in wiring:
+        if name not in nodes:
+            known = ", ".join(sorted(nodes)) or "none"
+            raise NodeError(f"the file wires node {name!r}, but the discovery modules declare: {known}")
+        was = nodes[name]
+        nodes[name] = Declaration(
+            name,
+            was.function,
+            was.inputs if inputs is None else inputs,
+            was.outputs if outputs is None else outputs,
+        )
+    return nodes

@@ -1,0 +1,1 @@
+"""The configuration: YAML text becomes a checked specification, and that a frozen plan."""

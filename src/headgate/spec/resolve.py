@@ -1,0 +1,189 @@
+"""Resolving: from files, through the grammar and the rules, to a plan; or to every problem at once."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from headgate.errors import ConfigError, Problem
+from headgate.spec import load, rules
+from headgate.spec.check import Checked, check
+from headgate.spec.interfaces import BoundSpec, InterfaceSpec
+from headgate.spec.load import NOTHING, Source
+from headgate.spec.plan import (
+    ConnectionsPlan,
+    CreatePlan,
+    DatabasePlan,
+    InterfacePlan,
+    IpcPlan,
+    KafkaPlan,
+    LimitsPlan,
+    LoggingPlan,
+    LogPlan,
+    NodePlan,
+    Plan,
+    PoliciesPlan,
+    ProcessGroupPlan,
+    RateLimitPlan,
+    RuntimePlan,
+    ServicePlan,
+    StreamPlan,
+)
+from headgate.spec.rules import CODECS, TRANSPORTS, Ground
+from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
+from headgate.spec.schema import Document, ServiceSpec
+from headgate.spec.streams import ConnectionsSpec, StreamSpec
+from headgate.spec.tree import Mapping as MappingNode
+from headgate.spec.tree import Mark, Node, child, find, key_mark, value_mark
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+P = TypeVar("P", bound="DataclassInstance")
+
+_NANOSECONDS = 1_000_000_000
+
+
+def load_plan(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] = NOTHING,
+    known_transports: Collection[str] = TRANSPORTS,
+    known_codecs: Collection[str] = CODECS,
+) -> Plan:
+    """The plan of configuration files, later ones laid over earlier ones; a `ConfigError` with all problems.
+
+    `overrides` are values by their dotted path (`{"service.port": 9001}`) and win over all files.
+    """
+    source = load.load(paths, environ=environ, overrides=overrides)
+    return resolve(source, known_transports=known_transports, known_codecs=known_codecs)
+
+
+def plan_text(
+    *texts: str,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] = NOTHING,
+    known_transports: Collection[str] = TRANSPORTS,
+    known_codecs: Collection[str] = CODECS,
+) -> Plan:
+    """The plan of texts, as `load_plan` makes it of files."""
+    source = load.load_text(*texts, environ=environ, overrides=overrides)
+    return resolve(source, known_transports=known_transports, known_codecs=known_codecs)
+
+
+def resolve(source: Source, *, known_transports: Collection[str], known_codecs: Collection[str]) -> Plan:
+    """The plan of what was read."""
+    if source.tree is None:
+        raise _config_error(source, source.problems)
+    checked = check(source.tree)
+    ground = Ground(checked.tree, _stream_names(source.tree), known_transports, known_codecs)
+    found = [*source.problems, *checked.problems, *rules.problems(checked.document, ground)]
+    if found:
+        raise _config_error(source, found)
+    return _plan(source, checked, tuple(rules.warnings(checked.document, ground)))
+
+
+def _config_error(source: Source, problems: Iterable[Problem]) -> ConfigError:
+    files = [str(path) for path in source.files]
+
+    def order(problem: Problem) -> tuple[int, str, int, int]:
+        at = files.index(problem.file) if problem.file in files else -1
+        return at, problem.file, problem.line, problem.column
+
+    return ConfigError(sorted(dict.fromkeys(problems), key=order))
+
+
+def _stream_names(tree: Node) -> Collection[str]:
+    streams = child(tree, "streams")
+    return streams.entries.keys() if isinstance(streams, MappingNode) else ()
+
+
+def _plan(source: Source, checked: Checked, warnings: tuple[Problem, ...]) -> Plan:
+    document, tree = checked.document, checked.tree
+    return Plan(
+        service=_service(document.service),
+        streams={name: _stream(name, spec, tree) for name, spec in document.streams.items()},
+        connections=_connections(document.connections),
+        nodes={name: _node(name, document, tree) for name in document.nodes},
+        interfaces=tuple(_interface(i, _mark(tree, at)) for at, i in enumerate(document.runtime.web.interfaces)),
+        entities=tuple(_entities(document, tree)),
+        runtime=_runtime(document.runtime),
+        folders=tuple(dict.fromkeys(path.resolve().parent for path in source.files)),
+        sources=source.files,
+        warnings=warnings,
+    )
+
+
+def _same(plan: type[P], spec: BaseModel, **given: Any) -> P:
+    """A plan whose fields are those of the specification, but for the given ones. Lists become tuples."""
+    shared = {name for name in plan.__dataclass_fields__ if name not in given and hasattr(spec, name)}
+    copied = {name: getattr(spec, name) for name in shared}
+    return plan(**{name: tuple(v) if isinstance(v, list) else v for name, v in copied.items()}, **given)
+
+
+def _service(spec: ServiceSpec) -> ServicePlan:
+    return _same(ServicePlan, spec, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+
+
+def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
+    options = {key: value for key, value in spec.codec.model_dump(exclude={"name"}).items() if value is not None}
+    return _same(
+        StreamPlan,
+        spec,
+        name=name,
+        topic=spec.topic or (name if spec.transport == "kafka" else ""),
+        url=spec.url or "",
+        codec=spec.codec.name,
+        codec_options=options,
+        keep_messages=spec.retain.messages,
+        keep_age=None if spec.retain.age is None else round(spec.retain.age * _NANOSECONDS),
+        create=spec.create and _same(CreatePlan, spec.create),
+        mark=key_mark(tree, ("streams", name)),
+    )
+
+
+def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
+    return ConnectionsPlan(
+        kafka=_same(KafkaPlan, spec.kafka),
+        log=_same(LogPlan, spec.log, path=Path(spec.log.path)),
+        database=DatabasePlan(spec.database.url) if spec.database else None,
+    )
+
+
+def _node(name: str, document: Document, tree: Node) -> NodePlan:
+    return _same(NodePlan, document.nodes[name], name=name, mark=key_mark(tree, ("nodes", name)))
+
+
+def _mark(tree: Node, at: int) -> Mark:
+    return value_mark(tree, ("runtime", "web", "interfaces", at))
+
+
+def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
+    limit = spec.policies.rate_limit
+    policies = _same(PoliciesPlan, spec.policies, rate_limit=limit and _same(RateLimitPlan, limit))
+    waits = isinstance(spec, BoundSpec) and spec.path is None
+    return _same(InterfacePlan, spec, policies=policies, routes_from_discovery=waits, mark=mark)
+
+
+def _entities(document: Document, tree: Node) -> Iterable[Path]:
+    # A path counts from the folder of the file that names it; an overlay may be elsewhere.
+    for at, name in enumerate(document.entities):
+        node = find(tree, ("entities", at)) or find(tree, ("entities",))
+        yield Path(node.mark.file if node else "").parent / name
+
+
+def _runtime(spec: RuntimeSpec) -> RuntimePlan:
+    return RuntimePlan(
+        discovery_modules=tuple(spec.discovery_modules),
+        mode=spec.bootstrap.mode,
+        kv_backend=spec.platform.kv.backend,
+        ipc=_ipc(spec.platform.execution_ipc),
+        process_groups=tuple(_same(ProcessGroupPlan, group) for group in spec.platform.process_groups),
+    )
+
+
+def _ipc(spec: ExecutionIpcSpec) -> IpcPlan:
+    auth = spec.auth.model_dump()
+    return _same(IpcPlan, spec, auth_mode=auth.pop("mode"), **auth)

@@ -1,0 +1,204 @@
+"""Rules: what no single key can tell. Names that must exist, keys that exclude others, paths that clash."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from headgate.errors import Problem
+from headgate.spec.interfaces import BoundSpec, InterfaceSpec
+from headgate.spec.schema import Document
+from headgate.spec.streams import CodecSpec, StreamSpec
+from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
+from headgate.spec.values import is_loopback
+from headgate.spec.words import nearest, not_one_of
+
+TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
+CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
+RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/docs", "/openapi.json")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+_INTERFACES = ("runtime", "web", "interfaces")
+_GROUPS = ("runtime", "platform", "process_groups")
+_AUTH = ("runtime", "platform", "execution_ipc", "auth")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the rules stand on: the tree that was read, and the names that count."""
+
+    tree: Node
+    streams: Collection[str]  # also those with a mistake in them: they are declared
+    transports: Collection[str]
+    codecs: Collection[str]
+
+    def at_value(self, path: Sequence[str | int], message: str) -> Problem:
+        return value_mark(self.tree, path).problem(message)
+
+    def at_key(self, path: Sequence[str | int], message: str) -> Problem:
+        return key_mark(self.tree, path).problem(message)
+
+    def show(self, path: Sequence[str | int]) -> str:
+        return show(find(self.tree, path))
+
+
+def problems(document: Document, ground: Ground) -> Iterator[Problem]:
+    """Everything that the rules have against a document."""
+    yield from _service(document, ground)
+    for name, stream in document.streams.items():
+        yield from _stream(name, stream, ground)
+    yield from _nodes(document, ground)
+    for at, interface in enumerate(document.runtime.web.interfaces):
+        yield from _interface(interface, (*_INTERFACES, at), ground)
+    yield from _paths(document.runtime.web.interfaces, ground)
+    yield from _groups(document, ground)
+    yield from _auth(document, ground)
+
+
+def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
+    """What is accepted, but does nothing in this version."""
+    if document.runtime.platform.process_groups:
+        yield ground.at_key(_GROUPS, "process groups are accepted, but this version runs all in one process")
+    elif document.runtime.bootstrap.mode == "process_supervisor":
+        path = ("runtime", "bootstrap", "mode")
+        yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
+    if document.entities:
+        yield ground.at_key(("entities",), "entities are accepted, but nothing in this version reads them")
+    if document.connections.database is not None:
+        yield ground.at_key(("connections", "database"), "a database is accepted, but nothing in this version uses it")
+
+
+def _service(document: Document, ground: Ground) -> Iterator[Problem]:
+    if document.service.open or is_loopback(document.service.host):
+        return
+    path = ("service", "host")
+    yield ground.at_value(
+        path,
+        f"{dotted(path)}: {ground.show(path)} can be reached by others, and nothing asks them who they are;"
+        " listen on 127.0.0.1, or say that it may be with service.open: true",
+    )
+
+
+def _stream(name: str, stream: StreamSpec, ground: Ground) -> Iterator[Problem]:
+    path = ("streams", name)
+    if not _NAME.fullmatch(name):
+        words = "a letter or _, then letters, digits, _ . or -, up to 200"
+        yield ground.at_key(path, f"{quoted(name)} is no name for a stream: {words}")
+    if stream.transport not in ground.transports:
+        yield _not_known((*path, "transport"), ground.transports, ground)
+    else:
+        yield from _settings(path, stream, ground)
+    yield from _codec((*path, "codec"), stream.codec, ground)
+
+
+def _settings(path: Path, stream: StreamSpec, ground: Ground) -> Iterator[Problem]:
+    """Settings that this stream's transport does not have. A plug-in's are its own affair."""
+    transport = stream.transport
+    if transport == "http" and stream.url is None:
+        yield ground.at_value((*path, "transport"), f"{dotted(path)} has transport http and needs a url")
+    if transport in TRANSPORTS:
+        for key, owner in (("url", "http"), ("topic", "kafka"), ("create", "kafka")):
+            if getattr(stream, key) is not None and transport != owner:
+                yield _belongs(path, key, owner, transport, ground)
+        if stream.options:
+            yield ground.at_key((*path, "options"), f"options are for plug-ins; {_is(path, transport)}")
+    if transport in ("http", "kafka") and stream.overflow != "drop_oldest":
+        place = (*path, "overflow")
+        yield ground.at_value(place, f"{dotted(place)}: over {transport} only drop_oldest is possible")
+    if transport == "kafka" and stream.topic is not None and not _TOPIC.fullmatch(stream.topic):
+        words = "must be a topic's name (letters, digits, . _ -, up to 249)"
+        yield ground.at_value(
+            (*path, "topic"), f"{dotted((*path, 'topic'))} {words}, not {ground.show((*path, 'topic'))}"
+        )
+
+
+def _belongs(path: Path, key: str, owner: str, transport: str, ground: Ground) -> Problem:
+    return ground.at_key((*path, key), f"{key} is for streams with transport {owner}; {_is(path, transport)}")
+
+
+def _is(path: Path, transport: str) -> str:
+    # The transport is a known word here: showing it gives nothing away.
+    return f"{dotted(path)} has transport {transport}"
+
+
+def _codec(path: Path, codec: CodecSpec, ground: Ground) -> Iterator[Problem]:
+    if codec.name not in ground.codecs:
+        place = path if isinstance(find(ground.tree, path), Scalar) else (*path, "name")
+        yield _not_known(place, ground.codecs, ground)
+    elif codec.name in CODECS:
+        known = {"name", *(("delimiter", "fields") if codec.name == "delimited" else ())}
+        for key in sorted(codec.model_fields_set | set(codec.model_extra or ())):
+            if key not in known:
+                message = f"unknown key {quoted(key)} in {dotted(path)}"
+                yield ground.at_key((*path, key), f"{message} with the codec {codec.name}{nearest(key, known)}")
+
+
+def _not_known(path: Path, known: Collection[str], ground: Ground) -> Problem:
+    return ground.at_value(path, f"{dotted(path)}: {not_one_of(find(ground.tree, path), sorted(known))}")
+
+
+def _nodes(document: Document, ground: Ground) -> Iterator[Problem]:
+    for name, node in document.nodes.items():
+        for key, names in (("input", node.input), ("output", node.output)):
+            for at, stream in enumerate(names or ()):
+                path = ("nodes", name, key)
+                alone = isinstance(find(ground.tree, path), Scalar)
+                yield from _declared(path if alone else (*path, at), stream, ground)
+
+
+def _declared(path: Path, stream: str | None, ground: Ground) -> Iterator[Problem]:
+    if stream is None or stream in ground.streams:
+        return
+    node = find(ground.tree, path)
+    hint = nearest(stream, ground.streams) if isinstance(node, Scalar) and not node.sources else ""
+    yield ground.at_value(path, f"{dotted(path)}: there is no stream {show(node)}{hint}")
+
+
+def _interface(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator[Problem]:
+    for key in ("stream", "request", "response"):
+        yield from _declared((*path, key), getattr(interface, key, None), ground)
+    if isinstance(interface, BoundSpec) and interface.path is not None:
+        yield ground.at_value(
+            (*path, "path"),
+            f'this version does not serve "kind: {interface.kind}" with a path yet;'
+            " leave the path out, and discovered nodes bring their routes",
+        )
+    if interface.path is not None and _is_reserved(interface.path):
+        shown = ground.show((*path, "path"))
+        yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
+
+
+def _is_reserved(path: str) -> bool:
+    return any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED)
+
+
+def _paths(interfaces: Iterable[InterfaceSpec], ground: Ground) -> Iterator[Problem]:
+    placed = [(i.path, (*_INTERFACES, at, "path")) for at, i in enumerate(interfaces) if i.path is not None]
+    yield from _once(placed, "is served by the interface", ground)
+
+
+def _groups(document: Document, ground: Ground) -> Iterator[Problem]:
+    groups = document.runtime.platform.process_groups
+    yield from _once([(group.name, (*_GROUPS, at, "name")) for at, group in enumerate(groups)], "is the group", ground)
+
+
+def _once(named: Iterable[tuple[str, Path]], what: str, ground: Ground) -> Iterator[Problem]:
+    first: dict[str, Mark] = {}
+    for name, path in named:
+        mark = value_mark(ground.tree, path)
+        if name in first:
+            yield mark.problem(f"{ground.show(path)} {what} on {_place(first[name], mark)} already")
+        first.setdefault(name, mark)
+
+
+def _place(mark: Mark, seen_from: Mark) -> str:
+    return f"line {mark.line}" if mark.file == seen_from.file else f"line {mark.line} of {mark.file}"
+
+
+def _auth(document: Document, ground: Ground) -> Iterator[Problem]:
+    auth = document.runtime.platform.execution_ipc.auth
+    mode = auth.secret_mode
+    if mode == "static" and auth.secret is None:
+        yield ground.at_value((*_AUTH, "secret_mode"), f"{dotted(_AUTH)} with secret_mode static needs a secret")
+    if mode == "generated" and auth.secret is not None:
+        yield ground.at_key((*_AUTH, "secret"), f"{dotted((*_AUTH, 'secret'))} is used with secret_mode: static only")

@@ -1,0 +1,59 @@
+"""The document as written: the root of the public grammar."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headgate.spec.runtime import RuntimeSpec
+from headgate.spec.streams import ConnectionsSpec, StreamSpec
+from headgate.spec.values import Duration, Host, Lower, Name, Names, PositiveDuration, Spec, part
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower]
+
+
+class LoggingSpec(Spec):
+    """What the service tells of its work."""
+
+    level: LogLevel = Field("info", description="The least that is logged; default: `LOG_LEVEL` of the environment.")
+    format: Literal["console", "json"] = Field("console", description="For people, or one JSON object per line.")
+
+
+class LimitsSpec(Spec):
+    """What the service takes from its clients."""
+
+    request_size_bytes: int = Field(1_048_576, ge=1, le=2**40, description="The largest request body.")
+    header_size_bytes: int = Field(32_768, ge=1024, le=2**20, description="The largest head of a request.")
+    connections: int = Field(10_000, ge=1, le=1_000_000, description="How many clients may be connected at once.")
+    keep_alive_seconds: PositiveDuration = Field(15.0, description="How long an idle connection stays open.")
+    request_seconds: PositiveDuration = Field(10.0, description="How long a client may take to send a request.")
+
+
+class ServiceSpec(Spec):
+    """The service itself."""
+
+    name: Name = Field("headgate", description="What the service is called.")
+    host: Host = Field("127.0.0.1", description="Where it listens. Beyond this machine only with `open: true`.")
+    port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
+    open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
+    drain_seconds: Duration = Field(10.0, description="How long requests in flight may take when it stops.")
+    log: LoggingSpec = part("What it tells of its work.")
+    limits: LimitsSpec = part("What it takes from its clients.")
+    build: str = Field("", description="Free text that `/info` shows.")
+
+
+class NodeSpec(Spec):
+    """What a file says about a function that `@node` declares."""
+
+    input: Names | None = Field(None, description="The stream or streams that it reads.")
+    output: Names | None = Field(None, description="The stream or streams that it may publish to.")
+
+
+class Document(Spec):
+    """A whole configuration."""
+
+    service: ServiceSpec = part("The service itself.")
+    streams: dict[str, StreamSpec] = Field(default_factory=dict, description="Your streams, by name.")
+    connections: ConnectionsSpec = part("What they connect to.")
+    nodes: dict[str, NodeSpec] = Field(default_factory=dict, description="Overrides of your functions, by name.")
+    entities: Names = Field(default_factory=list, description="Folders or files of record layouts; for later releases.")
+    runtime: RuntimeSpec = part("What runs your functions and serves them.")

@@ -1,0 +1,1 @@
+"""Where streams live. `base` holds the contract; each other room is one transport."""

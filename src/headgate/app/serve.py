@@ -39,9 +39,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> None:
-    sock = _bind(plan.service.host, plan.service.port)
+    sock = bind(plan.service.host, plan.service.port)
     async with Gate(plan) as gate:
-        server = _Server(_config(gate), lambda: ready(gate, _url(sock)))
+        server = _Server(_config(gate), lambda: ready(gate, url_of(sock)))
         with _signals(gate, server, load):
             _settle_memory()
             await server.serve(sockets=[sock])
@@ -87,10 +87,11 @@ def _config(gate: Gate) -> uvicorn.Config:
     )
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """Listen before anything is started, so that a port in use costs nothing but a message."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, or asyncio leaves Nagle's algorithm on and small answers wait for 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -100,7 +101,8 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _url(sock: socket.socket) -> str:
+def url_of(sock: socket.socket) -> str:
+    """Where a bound socket is reached."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

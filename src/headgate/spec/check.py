@@ -1,7 +1,7 @@
 """Checking: a tree against the grammar. Every mistake becomes a problem, in plain words, at its place."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -48,6 +48,7 @@ class Checked:
     document: Document
     tree: Node
     problems: tuple[Problem, ...]
+    untold: int  # how many problems there are beyond these
 
 
 def check(tree: Node) -> Checked:
@@ -59,7 +60,8 @@ def check(tree: Node) -> Checked:
         *(path for path, scalar in scalars(tree) if scalar.broken),
     ]
     sound = edited(tree, {_unit(path): None for path in wrong})
-    return Checked(Document.model_validate(data(sound)), sound, tuple(_problems(tree, mistakes)))
+    told = tuple(_problems(tree, mistakes))
+    return Checked(Document.model_validate(data(sound)), sound, told, len(mistakes) - len(told))
 
 
 def _mistakes(tree: Node) -> list[Mistake]:
@@ -93,7 +95,7 @@ def _retyped(tree: Node, mistakes: Iterable[Mistake]) -> Node:
 
 def _as_yaml(node: Scalar) -> Scalar:
     value = resolve(node.text)
-    return Scalar(node.mark, node.text if value is None else value, node.text, sources=node.sources)
+    return replace(node, value=node.text if value is None else value)
 
 
 def _is_broken(node: Node | None) -> bool:
@@ -110,12 +112,10 @@ def _unit(path: Path) -> Path:
 
 
 def _problems(tree: Node, mistakes: list[Mistake]) -> Iterator[Problem]:
-    # Finding the nearest word takes time: past so many, they are counted only.
+    # Finding the nearest word takes time: past so many, nobody reads on.
     placed = sorted(((_mark(tree, mistake), mistake) for mistake in mistakes), key=lambda pair: _order(pair[0]))
     for mark, mistake in placed[:MOST_PROBLEMS]:
         yield mark.problem(message(tree, mistake))
-    if len(placed) > MOST_PROBLEMS:
-        yield placed[MOST_PROBLEMS][0].problem(f"and {len(placed) - MOST_PROBLEMS:,} more problems like these")
 
 
 def _order(mark: Mark) -> tuple[str, int, int]:

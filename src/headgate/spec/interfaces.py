@@ -46,7 +46,7 @@ class _Common(Spec):
 class MessagesSpec(_Common):
     """`GET` gives the messages of a stream, for those who poll."""
 
-    kind: Literal["messages"] = Field(description="`messages`.")
+    kind: Literal["messages"] = Field(description="Which interface this is.")
     path: Route = Field(description="Where it is served.")
     stream: Name = Field(description="The stream whose messages are given.")
 
@@ -65,25 +65,25 @@ class _Bound(_Common):
 class HttpSpec(_Bound):
     """A request, and its response."""
 
-    kind: Literal["http"] = Field(description="`http`.")
+    kind: Literal["http"] = Field(description="Which interface this is.")
 
 
 class HttpStreamSpec(_Bound):
     """A response that goes on."""
 
-    kind: Literal["http_stream"] = Field(description="`http_stream`.")
+    kind: Literal["http_stream"] = Field(description="Which interface this is.")
 
 
 class WebSocketSpec(_Bound):
     """Messages in both directions."""
 
-    kind: Literal["websocket"] = Field(description="`websocket`.")
+    kind: Literal["websocket"] = Field(description="Which interface this is.")
 
 
 class GraphQLSpec(_Bound):
     """Queries and subscriptions."""
 
-    kind: Literal["graphql"] = Field(description="`graphql`.")
+    kind: Literal["graphql"] = Field(description="Which interface this is.")
 
 
 InterfaceSpec = Annotated[

@@ -57,7 +57,7 @@ class Interpolator:
             return "${"
         match = _INSIDE.fullmatch(part["inside"] or "")
         if match is None:
-            return self._fail(mark, f"{quoted(part[0])} is no interpolation: {_FORMS}")
+            return self._fail(mark, f'this "${{...}}" is no interpolation: {_FORMS}')
         return self._file(mark, match["file"]) if match["file"] else self._variable(mark, match)
 
     def _variable(self, mark: Mark, match: re.Match[str]) -> str:

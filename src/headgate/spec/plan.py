@@ -245,5 +245,4 @@ def _field(value: Any, metadata: Mapping[str, str]) -> Any:
 def redacted(url: str) -> str:
     """A URL without its user, password, query and fragment."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="", fragment="").geturl() if url else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if url else ""

@@ -1,6 +1,8 @@
 """Resolving: from files, through the grammar and the rules, to a plan; or to every problem at once."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,7 +10,7 @@ from pydantic import BaseModel
 
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
-from headgate.spec.check import Checked, check
+from headgate.spec.check import MOST_PROBLEMS, Checked, check
 from headgate.spec.interfaces import BoundSpec, InterfaceSpec
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
@@ -79,20 +81,28 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
         raise _config_error(source, source.problems)
     checked = check(source.tree)
     ground = Ground(checked.tree, _stream_names(source.tree), known_transports, known_codecs)
-    found = [*source.problems, *checked.problems, *rules.problems(checked.document, ground)]
-    if found:
-        raise _config_error(source, found)
-    return _plan(source, checked, tuple(rules.warnings(checked.document, ground)))
+    broken = islice(rules.problems(checked.document, ground), MOST_PROBLEMS)
+    if found := [*source.problems, *checked.problems, *broken]:
+        raise _config_error(source, found, untold=checked.untold)
+    return _plan(source, checked, _sorted(source, rules.warnings(checked.document, ground)))
 
 
-def _config_error(source: Source, problems: Iterable[Problem]) -> ConfigError:
+def _config_error(source: Source, problems: Iterable[Problem], untold: int = 0) -> ConfigError:
+    ordered = _sorted(source, problems)
+    told, rest = ordered[:MOST_PROBLEMS], len(ordered[MOST_PROBLEMS:]) + untold
+    more = (replace(told[-1], message=f"and {rest:,} more problems"),) if rest else ()
+    return ConfigError([*told, *more])
+
+
+def _sorted(source: Source, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """By file, in the order in which they were given, then by place. What comes from outside the files goes first."""
     files = [str(path) for path in source.files]
 
     def order(problem: Problem) -> tuple[int, str, int, int]:
         at = files.index(problem.file) if problem.file in files else -1
         return at, problem.file, problem.line, problem.column
 
-    return ConfigError(sorted(dict.fromkeys(problems), key=order))
+    return tuple(sorted(dict.fromkeys(problems), key=order))
 
 
 def _stream_names(tree: Node) -> Collection[str]:

@@ -141,22 +141,22 @@ def _nodes(document: Document, ground: Ground) -> Iterator[Problem]:
     for name, node in document.nodes.items():
         for key, names in (("input", node.input), ("output", node.output)):
             for at, stream in enumerate(names or ()):
-                path = ("nodes", name, key)
-                alone = isinstance(find(ground.tree, path), Scalar)
-                yield from _declared(path if alone else (*path, at), stream, ground)
+                path: Path = ("nodes", name, key)
+                path = path if isinstance(find(ground.tree, path), Scalar) else (*path, at)
+                yield from _declared(path, stream, dotted(path), ground)
 
 
-def _declared(path: Path, stream: str | None, ground: Ground) -> Iterator[Problem]:
+def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Iterator[Problem]:
     if stream is None or stream in ground.streams:
         return
     node = find(ground.tree, path)
     hint = nearest(stream, ground.streams) if isinstance(node, Scalar) and not node.sources else ""
-    yield ground.at_value(path, f"{dotted(path)}: there is no stream {show(node)}{hint}")
+    yield ground.at_value(path, f"{where}: there is no stream {show(node)}{hint}")
 
 
 def _interface(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator[Problem]:
     for key in ("stream", "request", "response"):
-        yield from _declared((*path, key), getattr(interface, key, None), ground)
+        yield from _declared((*path, key), getattr(interface, key, None), key, ground)
     if isinstance(interface, BoundSpec) and interface.path is not None:
         yield ground.at_value(
             (*path, "path"),
@@ -179,7 +179,7 @@ def _paths(interfaces: Iterable[InterfaceSpec], ground: Ground) -> Iterator[Prob
 
 def _groups(document: Document, ground: Ground) -> Iterator[Problem]:
     groups = document.runtime.platform.process_groups
-    yield from _once([(group.name, (*_GROUPS, at, "name")) for at, group in enumerate(groups)], "is the group", ground)
+    yield from _once([(group.name, (*_GROUPS, at, "name")) for at, group in enumerate(groups)], "is the name of the group", ground)
 
 
 def _once(named: Iterable[tuple[str, Path]], what: str, ground: Ground) -> Iterator[Problem]:

@@ -26,7 +26,7 @@ _EXPECTED = {
     "expected": "{words}",
     "hidden": "{words}",
 }
-_MOST_COMPARED = 200
+_MOST_COMPARED, _LONGEST_COMPARED = 200, 60
 _EMPTY = "write {} for the defaults (null removes what an earlier file says)"
 
 # Kinds of mistake that text from an interpolation may be cured of by reading it as a number or a boolean.
@@ -44,8 +44,8 @@ class Mistake:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """A hint at the known word that was probably meant, or nothing."""
-    # Comparing takes time, and a file may hold thousands of names: only those of a like length, and not too many.
-    alike = sorted(other for other in known if abs(len(other) - len(word)) <= 3)
+    # Comparing takes time, and a file may hold thousands of names: only short ones, of a like length, not too many.
+    alike = sorted(other for other in known if abs(len(other) - len(word)) <= 3 and len(word) <= _LONGEST_COMPARED)
     close = get_close_matches(word, alike[:_MOST_COMPARED], n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
 

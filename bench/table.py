@@ -1,0 +1,29 @@
+"""The table: a path, the floor it is held against, and the ratio of their rates."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured path. `ratio` is its rate over the floor's, or the figure itself where there is no floor."""
+
+    path: str
+    floor: str
+    ratio: float
+    note: str = ""
+
+
+def median_ratio(ours: Callable[[], float], floor: Callable[[], float], rounds: int = 7) -> float:
+    """The median of pairwise ratios of interleaved runs; each call gives a rate. The first pair warms up."""
+    ratios = [ours() / floor() for _ in range(rounds + 1)]
+    return statistics.median(ratios[1:])
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The rows as a table."""
+    widths = [max(len(row.path) for row in rows), max(len(row.floor) for row in rows)]
+    head = f"{'path':<{widths[0]}}  {'floor':<{widths[1]}}  {'ratio':>8}  note"
+    lines = [f"{r.path:<{widths[0]}}  {r.floor:<{widths[1]}}  {r.ratio:>8.2f}  {r.note}" for r in rows]
+    return "\n".join([head, "-" * len(head), *lines])

@@ -1,0 +1,91 @@
+"""The file: how it is opened, what its tables are, and what its errors mean."""
+
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headgate.errors import StorageFull, TransportError, Unavailable
+
+Connection = Any  # sqlite3.Connection, or what a test stands in for it: execute, executemany, close
+Connect = Callable[[str], Connection]
+
+VERSION = 1
+BUSY_SECONDS = 5.0
+_TABLES = """
+CREATE TABLE IF NOT EXISTS streams (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    epoch TEXT NOT NULL,
+    next INTEGER NOT NULL DEFAULT 0,      -- the offset that the next message gets
+    high INTEGER NOT NULL DEFAULT 0,      -- the latest timestamp so far
+    trimmed INTEGER NOT NULL DEFAULT 0,   -- rows before this offset are deleted
+    taken INTEGER NOT NULL DEFAULT 0,     -- a queue: what was given out at least once
+    dropped INTEGER NOT NULL DEFAULT 0    -- a queue: what had to go before anybody had it
+);
+CREATE TABLE IF NOT EXISTS cursors (
+    stream INTEGER NOT NULL, name TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (stream, name)
+) WITHOUT ROWID;
+-- What a queue's readers hold; a row without an owner came back and is given out first.
+CREATE TABLE IF NOT EXISTS claims (
+    stream INTEGER NOT NULL, first INTEGER NOT NULL, stop INTEGER NOT NULL, owner TEXT, reader INTEGER,
+    PRIMARY KEY (stream, first)
+) WITHOUT ROWID;
+"""
+
+
+def messages_table(stream: int) -> str:
+    """One table per stream: a batch lands on its last page, and a whole stream can be read in order."""
+    return f"""CREATE TABLE IF NOT EXISTS messages_{stream} (
+        offset INTEGER PRIMARY KEY, high INTEGER NOT NULL, checksum INTEGER NOT NULL, frame BLOB NOT NULL)"""
+
+
+def connect_sqlite(path: str) -> Connection:
+    """A connection that leaves transactions to us."""
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def open_for_writing(path: Path, durability: str, connect: Connect) -> Connection:
+    """Open the file, and make it when it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(os.fspath(path))
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    # FULL syncs each commit; NORMAL only at checkpoints, so a power cut may take the commits since the last one.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    _make_tables(connection, path)
+    return connection
+
+
+def _make_tables(connection: Connection, path: Path) -> None:
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise TransportError(f"{path} was written by a newer Headgate (format {version}, this one reads {VERSION})")
+    if version == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in re.sub(r"--.*", "", _TABLES).split(";"):
+        if statement.strip():
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def open_for_reading(path: Path, connect: Connect) -> Connection:
+    """Open the file that a writer has made."""
+    connection = connect(os.fspath(path))
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def translated(error: Exception, path: Path) -> TransportError:
+    """What an error of SQLite means to whoever publishes or reads."""
+    reason = str(error)
+    if "full" in reason:
+        return StorageFull(f"{path}: the disk is full; nothing of this batch was kept")
+    if "malformed" in reason or "not a database" in reason or "corrupt" in reason:
+        return TransportError(f"{path} is damaged ({reason}); move it away and start anew, or restore it from a backup")
+    return Unavailable(f"{path}: {reason}")

@@ -1,0 +1,106 @@
+"""The readers: connections that only read, and the watch for what other processes wrote."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from headgate.errors import StreamClosed
+from headgate.transport.bell import Bell
+from headgate.transport.log.database import Connect, Connection, open_for_reading, translated
+
+Value = TypeVar("Value")
+THREADS = 2  # SQLite's own work holds no lock of ours, but building messages does: more would not read faster
+WATCH_SECONDS = 0.025
+
+
+class Readers:
+    """A few threads, each with a connection."""
+
+    def __init__(self, path: Path, connect: Connect) -> None:
+        self._path = path
+        self._connect = connect
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"log {path.name} reader")
+        self._own = threading.local()
+        self._open: list[Connection] = []
+        self._closed = False
+
+    async def do(self, run: Callable[[Connection], Value]) -> Value:
+        """Run this in one read transaction, so that all of it sees the same state of the file."""
+        if self._closed:
+            raise StreamClosed(f"the log {self._path} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, run)
+
+    def _run(self, run: Callable[[Connection], Value]) -> Value:
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                return run(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except (sqlite3.Error, OSError) as error:
+            self._forget()
+            raise translated(error, self._path) from None
+
+    def _connection(self) -> Connection:
+        if getattr(self._own, "connection", None) is None:
+            self._own.connection = open_for_reading(self._path, self._connect)
+            self._open.append(self._own.connection)
+        return self._own.connection
+
+    def _forget(self) -> None:
+        connection, self._own.connection = getattr(self._own, "connection", None), None
+        if connection is not None:
+            self._open.remove(connection)
+            connection.close()
+
+    async def close(self) -> None:
+        """End the threads and close what they opened."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
+        while self._open:
+            self._open.pop().close()
+
+
+class Watch:
+    """Rings when another process changed the file. Looks only while somebody waits."""
+
+    def __init__(self, readers: Readers, bell: Bell) -> None:
+        self._readers = readers
+        self._bell = bell
+        self._waiting = 0
+        self._looking: asyncio.Task[None] | None = None
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for a change by this process or another."""
+        self._waiting += 1
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._look())
+        try:
+            await self._bell.wait(seconds)
+        finally:
+            self._waiting -= 1
+
+    async def _look(self) -> None:
+        version = None
+        while self._waiting:
+            now = await self._readers.do(_data_version)
+            if version is not None and now != version:
+                self._bell.ring()
+            version = now
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def close(self) -> None:
+        """Look no longer."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+
+def _data_version(connection: Connection) -> int:
+    [version] = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)

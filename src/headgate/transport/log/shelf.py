@@ -1,0 +1,264 @@
+"""The shelf: one stream in the file. What is done to it inside the writer's transaction, and how it is read."""
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from headgate.core.message import Message
+from headgate.core.position import At, Last, Newest, Oldest, Since, Start
+from headgate.errors import StreamFull
+from headgate.transport.base import Delivery, Overflow, StreamSettings
+from headgate.transport.log.database import Connection, messages_table
+from headgate.transport.log.frames import Row, message, rows
+
+TRIM_CHUNK = 5000  # rows deleted in one transaction, so that no append waits long
+
+
+class State(NamedTuple):
+    """How far the stream reaches, as its row says."""
+
+    epoch: str
+    next: int
+    high: int
+    trimmed: int
+    taken: int
+    dropped: int
+
+
+class Reading(NamedTuple):
+    """What a read found: messages, the next offset, and how many fell away or are damaged."""
+
+    messages: list[Message[bytes]]
+    next: int
+    missed: int
+    damaged: int
+
+
+class Shelf:
+    """One stream's tables. Holds no state of its own: other processes may write, too."""
+
+    def __init__(self, number: int, settings: StreamSettings, clock: Callable[[], int] = time.time_ns) -> None:
+        self.number = number
+        self.settings = settings
+        self._clock = clock
+        self._table = f"messages_{number}"
+        self._is_queue = settings.delivery is Delivery.QUEUE
+
+    @classmethod
+    def opened(cls, connection: Connection, settings: StreamSettings, clock: Callable[[], int]) -> "Shelf":
+        """The stream's shelf, made when it is not there. Runs in the writer's transaction."""
+        row = connection.execute("SELECT id FROM streams WHERE name = ?", (settings.name,)).fetchone()
+        if row is None:
+            epoch = secrets.token_hex(4)
+            connection.execute("INSERT INTO streams (name, epoch) VALUES (?, ?)", (settings.name, epoch))
+            row = connection.execute("SELECT id FROM streams WHERE name = ?", (settings.name,)).fetchone()
+        connection.execute(messages_table(row[0]))
+        return cls(row[0], settings, clock)
+
+    def state(self, connection: Connection) -> State:
+        """The stream's row."""
+        row = connection.execute(
+            "SELECT epoch, next, high, trimmed, taken, dropped FROM streams WHERE id = ?", (self.number,)
+        ).fetchone()
+        return State(*row)
+
+    # Writing
+
+    def append(self, connection: Connection, timestamps: Sequence[int], framed: Sequence[bytes]) -> tuple[str, range]:
+        """Keep a batch. Raises `StreamFull`, before anything is written, where the stream rejects."""
+        state = self.state(connection)
+        if self.settings.overflow is not Overflow.DROP_OLDEST:
+            self._refuse_overflow(connection, state, len(framed))
+        kept = rows(timestamps, framed, first=state.next, high=state.high)
+        connection.executemany(f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)", kept)  # noqa: S608 - our own number
+        stop = state.next + len(framed)
+        high = max(state.high, *timestamps) if timestamps else state.high
+        connection.execute("UPDATE streams SET next = ?, high = ? WHERE id = ?", (stop, high, self.number))
+        self._let_go(connection, state._replace(next=stop, high=high))
+        return state.epoch, range(state.next, stop)
+
+    def room(self, connection: Connection) -> int:
+        """How many more fit before something that somebody still needs would go."""
+        return self._room(connection, self.state(connection))
+
+    def _refuse_overflow(self, connection: Connection, state: State, count: int) -> None:
+        if count > (room := self._room(connection, state)):
+            raise StreamFull(
+                f"stream {self.settings.name!r} has room for {room} of {count} messages; "
+                "read it, or raise retain.messages"
+            )
+
+    def _room(self, connection: Connection, state: State) -> int:
+        floor = max(self._floor(connection, state), self.oldest(connection, state))
+        return self.settings.keep_messages - (state.next - floor)
+
+    def _floor(self, connection: Connection, state: State) -> int:
+        if self._is_queue:
+            query = "SELECT min(first) FROM claims WHERE stream = ?"
+            default = state.taken
+        else:
+            query = "SELECT min(offset) FROM cursors WHERE stream = ?"
+            default = state.next
+        [lowest] = connection.execute(query, (self.number,)).fetchone()
+        return default if lowest is None else min(lowest, default)
+
+    def _let_go(self, connection: Connection, state: State) -> None:
+        """Delete what is not kept any longer, when it is worth a transaction, and count what a queue lost by it."""
+        oldest = self.oldest(connection, state)
+        if self._is_queue:
+            self._drop_before(connection, state, oldest)
+        if oldest - state.trimmed > min(TRIM_CHUNK, max(100, self.settings.keep_messages // 10)):
+            stop = min(oldest, state.trimmed + 2 * TRIM_CHUNK)
+            connection.execute(f"DELETE FROM {self._table} WHERE offset < ?", (stop,))  # noqa: S608
+            connection.execute("UPDATE streams SET trimmed = ? WHERE id = ?", (stop, self.number))
+
+    def _drop_before(self, connection: Connection, state: State, oldest: int) -> int:
+        lost = max(0, oldest - state.taken)
+        for first, stop in self._returned(connection, before=oldest):
+            lost += min(stop, oldest) - first
+            connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
+            if stop > oldest:
+                self._give(connection, oldest, stop, None, None)
+        if lost:
+            connection.execute(
+                "UPDATE streams SET dropped = dropped + ?, taken = max(taken, ?) WHERE id = ?",
+                (lost, oldest, self.number),
+            )
+        return lost
+
+    # Reading
+
+    def oldest(self, connection: Connection, state: State) -> int:
+        """The oldest offset that may be given: by count, and by age as the messages' own timestamps say."""
+        oldest = max(state.trimmed, state.next - self.settings.keep_messages)
+        if self.settings.keep_age is None:
+            return oldest
+        return self._first_since(connection, oldest, state.next, self._clock() - self.settings.keep_age)
+
+    def _first_since(self, connection: Connection, low: int, high: int, timestamp: int) -> int:
+        """The first offset whose message has this timestamp or a later one: the running maximum is sorted."""
+        while low < high:
+            middle = (low + high) // 2
+            row = connection.execute(f"SELECT high FROM {self._table} WHERE offset = ?", (middle,)).fetchone()  # noqa: S608
+            if row is not None and row[0] >= timestamp:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def begin(self, connection: Connection, start: Start) -> int:
+        """The offset that a start means now."""
+        state = self.state(connection)
+        oldest = self.oldest(connection, state)
+        match start:
+            case Newest():
+                return state.next
+            case Last(count):
+                return max(oldest, state.next - count)
+            case Since(timestamp):
+                return self._first_since(connection, oldest, state.next, timestamp)
+            case At(position) if position.epoch == state.epoch:
+                return min(position.offset, state.next)
+            case Oldest() | At():
+                return oldest
+
+    def read(self, connection: Connection, offset: int, limit: int) -> Reading:
+        """Up to `limit` messages from an offset on. A damaged one is left out and counted."""
+        state = self.state(connection)
+        first = max(offset, self.oldest(connection, state))
+        stop = min(first + limit, state.next)
+        found: list[Row] = connection.execute(
+            f"SELECT offset, high, checksum, frame FROM {self._table} WHERE offset >= ? AND offset < ? ORDER BY offset",  # noqa: S608
+            (first, stop),
+        ).fetchall()
+        own = self.settings.id
+        good = [m for row in found if (m := message(row, own)) is not None]
+        damaged = max(0, stop - first) - len(good)
+        return Reading(good, max(first, stop), first - offset + damaged, damaged)
+
+    # Cursors with a name
+
+    def cursor(self, connection: Connection, name: str, start: Start) -> int:
+        """Where a named cursor is; one without a past is put where `start` says."""
+        row = connection.execute(
+            "SELECT offset FROM cursors WHERE stream = ? AND name = ?", (self.number, name)
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        offset = self.begin(connection, start)
+        connection.execute("INSERT INTO cursors VALUES (?, ?, ?)", (self.number, name, offset))
+        return offset
+
+    def commit(self, connection: Connection, name: str, offset: int) -> None:
+        """A named cursor handed over everything before this offset."""
+        connection.execute(
+            "UPDATE cursors SET offset = max(offset, ?) WHERE stream = ? AND name = ?", (offset, self.number, name)
+        )
+
+    # A queue's claims
+
+    def take(self, connection: Connection, owner: str, reader: int, limit: int) -> range:
+        """Give out up to `limit` offsets, what came back first."""
+        state = self.state(connection)
+        self._drop_before(connection, state, self.oldest(connection, state))
+        for first, stop in self._returned(connection, before=state.next)[:1]:
+            given = range(first, min(stop, first + limit))
+            connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
+            if given.stop < stop:
+                self._give(connection, given.stop, stop, None, None)
+            self._give(connection, given.start, given.stop, owner, reader)
+            return given
+        taken = self.state(connection).taken
+        given = range(taken, min(state.next, taken + limit))
+        if given:
+            self._give(connection, given.start, given.stop, owner, reader)
+            connection.execute("UPDATE streams SET taken = ? WHERE id = ?", (given.stop, self.number))
+        return given
+
+    def waiting(self, connection: Connection) -> int:
+        """How many a queue has to give out."""
+        state = self.state(connection)
+        oldest = self.oldest(connection, state)
+        returned = [(max(first, oldest), stop) for first, stop in self._returned(connection, before=state.next)]
+        return state.next - max(state.taken, oldest) + sum(max(0, stop - first) for first, stop in returned)
+
+    def _returned(self, connection: Connection, *, before: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = connection.execute(
+            "SELECT first, stop FROM claims WHERE stream = ? AND owner IS NULL AND first < ? ORDER BY first",
+            (self.number, before),
+        ).fetchall()
+        return found
+
+    def _give(self, connection: Connection, first: int, stop: int, owner: str | None, reader: int | None) -> None:
+        connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?)", (self.number, first, stop, owner, reader))
+
+    def done(self, connection: Connection, owner: str, reader: int, before: int) -> None:
+        """This reader is finished with what it took before that offset."""
+        held = connection.execute(
+            "SELECT first, stop FROM claims WHERE stream = ? AND owner = ? AND reader = ? AND first < ?",
+            (self.number, owner, reader, before),
+        ).fetchall()
+        for first, stop in held:
+            connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
+            if stop > before:
+                self._give(connection, before, stop, owner, reader)
+
+    def give_back(self, connection: Connection, owner: str, reader: int) -> None:
+        """This reader is gone: what it holds is given out again."""
+        connection.execute(
+            "UPDATE claims SET owner = NULL, reader = NULL WHERE stream = ? AND owner = ? AND reader = ?",
+            (self.number, owner, reader),
+        )
+
+    def other_owners(self, connection: Connection, owner: str) -> list[str]:
+        """Who else holds something of this queue."""
+        query = "SELECT DISTINCT owner FROM claims WHERE stream = ? AND owner IS NOT NULL AND owner != ?"
+        return [name for (name,) in connection.execute(query, (self.number, owner)).fetchall()]
+
+    def give_back_all(self, connection: Connection, owners: Collection[str]) -> None:
+        """These owners are dead: what they held is given out again."""
+        for owner in owners:
+            connection.execute(
+                "UPDATE claims SET owner = NULL, reader = NULL WHERE stream = ? AND owner = ?", (self.number, owner)
+            )

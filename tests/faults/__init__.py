@@ -1,0 +1,1 @@
+"""The long campaign: what Headgate survives, with figures."""

@@ -1,0 +1,103 @@
+"""A gate as a process: started by the command line, stopped by signals, killed without warning."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import httpx2
+
+from tests.services.daemon import wait_until
+
+_ADDRESS = re.compile(r"on (http://\S+)")
+
+
+class GateProcess:
+    """`headgate run CONFIG --port PORT` in a folder of the test's."""
+
+    def __init__(self, config: Path, *, port: int = 0, environ: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.port = port
+        self._environ = {**os.environ, **(environ or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = config.parent / "gate.log"
+        self.url = ""
+
+    def start(self) -> Self:
+        """Start it, and return when it answers."""
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "headgate", "run", str(self.config), "--port", str(self.port)],
+                cwd=self.config.parent,
+                stderr=log,
+                env=self._environ,
+            )
+        wait_until(self._answers, within=20)
+        self.port = int(self.url.rpartition(":")[2])
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, f"the gate ended: {self.log()}"
+        if match := _ADDRESS.search(self.log()):
+            self.url = match[1]
+            return self.get("/health") == 200
+        return False
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def get(self, path: str) -> int | None:
+        """The status of a GET; None when nobody answers."""
+        try:
+            return httpx2.get(f"{self.url}{path}", timeout=2, trust_env=False).status_code
+        except httpx2.HTTPError:
+            return None
+
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut of the process would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to end, and give its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+@contextmanager
+def gate_process(config: str, folder: Path, **options: object) -> Iterator[GateProcess]:
+    """A started gate with this configuration; it is gone when the block is left."""
+    path = folder / "headgate.yaml"
+    path.write_text(config)
+    gate = GateProcess(path, **options)  # type: ignore[arg-type]
+    try:
+        yield gate.start()
+    finally:
+        gate.close()
+
+
+def headgate(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "headgate", *arguments], input=stdin, capture_output=True, cwd=cwd, timeout=timeout
+    )

@@ -96,7 +96,9 @@ def gate_process(config: str, folder: Path, **options: object) -> Iterator[GateP
         gate.close()
 
 
-def headgate(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+def headgate(
+    *arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[bytes]:
     """Run the command line to its end."""
     return subprocess.run(
         [sys.executable, "-m", "headgate", *arguments], input=stdin, capture_output=True, cwd=cwd, timeout=timeout

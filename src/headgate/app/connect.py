@@ -5,8 +5,9 @@ from typing import Any
 
 from headgate.app.plugins import make_codec, transport_class
 from headgate.core.message import StreamId
+from headgate.errors import HeadgateError
 from headgate.runtime.stream import Stream
-from headgate.spec.plan import ConnectionsPlan, StreamPlan
+from headgate.spec.plan import ConnectionsPlan, Plan, StreamPlan
 from headgate.transport.base import Ability, Delivery, Overflow, StreamSettings, Transport
 
 
@@ -80,27 +81,31 @@ class Connections:
         return [(name, transport) for name, (_, transport) in self._transports.items()]
 
     def stream(self, plan: StreamPlan, connections: ConnectionsPlan) -> Stream:
-        """A stream over its transport, not open yet."""
+        """A stream over its transport, not open yet. May raise a `HeadgateError`: the transport cannot do it."""
         transport = self._transport(plan.transport, transport_arguments(plan.transport, connections))
+        settings = stream_settings(plan)
+        if missing := missing_abilities(settings, transport.abilities):
+            raise HeadgateError(f"stream {plan.name!r}: {plan.transport} cannot do {', '.join(missing)}")
         codec = make_codec(plan.codec, plan.codec_options)
-        return Stream(stream_settings(plan), codec, transport, transport_name=plan.transport)
+        return Stream(settings, codec, transport, transport_name=plan.transport)
 
     def _transport(self, name: str, arguments: dict[str, Any]) -> Transport:
         if name not in self._transports:
             self._transports[name] = (arguments, transport_class(name)(**arguments))
         return self._transports[name][1]
 
-    def outdated(self, connections: ConnectionsPlan) -> set[str]:
-        """The transports whose settings are others now."""
+    def outdated(self, plan: Plan) -> set[str]:
+        """The transports whose settings are others now, or that no stream needs any more."""
+        needed = {stream.transport for stream in plan.streams.values()}
         return {
             name
             for name, (arguments, _) in self._transports.items()
-            if arguments != transport_arguments(name, connections)
+            if name not in needed or arguments != transport_arguments(name, plan.connections)
         }
 
-    async def close_outdated(self, connections: ConnectionsPlan) -> None:
+    async def close_outdated(self, plan: Plan) -> None:
         """Close those; their streams were closed before."""
-        for name in self.outdated(connections):
+        for name in self.outdated(plan):
             _, transport = self._transports.pop(name)
             await transport.close()
 

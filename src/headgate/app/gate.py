@@ -5,11 +5,12 @@ import logging
 import platform
 import sys
 import time
+import traceback
 from typing import Any, Self
 
 from headgate import __version__
-from headgate.app.connect import Connections, missing_abilities
-from headgate.errors import HeadgateError
+from headgate.app.connect import Connections
+from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
@@ -40,6 +41,7 @@ class Gate:
         self._polled: dict[str, Stream] = {}
         self._declared: dict[str, Declaration] = {}
         self._drained = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._began = time.monotonic()
         self._web = WebStats()
         self._ops = Ops(
@@ -87,8 +89,6 @@ class Gate:
 
     async def _open(self, stream_plan: StreamPlan, plan: Plan) -> None:
         stream = self._connections.stream(stream_plan, plan.connections)
-        if missing := missing_abilities(stream.settings, stream.transport.abilities):
-            raise HeadgateError(f"stream {stream.name!r}: {stream_plan.transport} cannot do {', '.join(missing)}")
         await stream.open()
         self.streams[stream.name] = stream
         if stream.is_queue:
@@ -98,7 +98,7 @@ class Gate:
         routes = self._ops.routes()
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
-            routes += [publish_route(path, stream), self._poll_route(path, stream)]
+            routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
         self._polled.clear()
         for interface in plan.interfaces:
             if interface.kind == "messages":
@@ -130,19 +130,25 @@ class Gate:
 
     async def reload(self, plan: Plan) -> None:
         """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
-        declared(plan)  # what cannot work is refused before anything is touched
+        async with self._reloading:  # two signals in a row: one after the other
+            if not self._drained.is_set():
+                await rehearse(plan)
+                await self._become(plan)
+
+    async def _become(self, plan: Plan) -> None:
         outdated = self._outdated(plan)
         kept = set(self.streams) - outdated
         await self._stop_nodes(plan, outdated)
         for name in outdated:
             await self._close_stream(name)
-        await self._connections.close_outdated(plan.connections)
+        await self._connections.close_outdated(plan)
         self.plan = plan
+        self.app.request_limit = plan.service.limits.request_size_bytes
         await self._build(plan, keep=kept)
         logger.info("reloaded", extra={"streams_kept": len(kept), "streams_closed": len(outdated)})
 
     def _outdated(self, plan: Plan) -> set[str]:
-        moved = self._connections.outdated(plan.connections)
+        moved = self._connections.outdated(plan)
         return {
             name
             for name, stream in self.streams.items()
@@ -166,10 +172,13 @@ class Gate:
         self.app.draining = True
         self._drained.set()
 
-    async def close(self) -> None:
-        """End it all: nodes finish what they hold, streams what is in flight, then the connections go."""
+    async def close(self, seconds: float | None = None) -> None:
+        """End it all: nodes finish what they hold, streams what is in flight, then the connections go.
+
+        Nodes get so many `seconds`, or the time to drain; what they hold longer is given up.
+        """
         self.drain()
-        seconds = self.plan.service.drain_seconds
+        seconds = self.plan.service.drain_seconds if seconds is None else seconds
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
         await self.tasks.stop()
         for name in list(self.streams):
@@ -177,10 +186,39 @@ class Gate:
         await self._connections.close()
 
 
+async def rehearse(plan: Plan) -> dict[str, Declaration]:
+    """The nodes of a plan. What cannot work is refused before anything is touched or opened.
+
+    May raise a `HeadgateError`.
+    """
+    connections = Connections()
+    try:
+        streams = {name: connections.stream(stream, plan.connections) for name, stream in plan.streams.items()}
+        nodes = declared(plan)
+        for declaration in nodes.values():
+            Node(declaration, streams)
+    finally:
+        await connections.close()
+    return nodes
+
+
 def declared(plan: Plan) -> dict[str, Declaration]:
-    """The nodes of a plan, wired as it says. May raise a `NodeError`; what a module raises comes through."""
+    """The nodes of a plan, wired as it says. May raise a `NodeError`."""
     for folder in plan.folders:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     wiring = ((node.name, node.input, node.output) for node in plan.nodes.values())
-    return wired(discover(plan.runtime.discovery_modules), wiring)
+    try:
+        return wired(discover(plan.runtime.discovery_modules), wiring)
+    except HeadgateError:
+        raise
+    except Exception as error:  # a user's module may do anything while it is imported
+        raise NodeError(f"a module of runtime.discovery_modules cannot be imported: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """What an import failed of, and where."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    [*_, frame] = traceback.extract_tb(error.__traceback__)
+    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"

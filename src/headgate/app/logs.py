@@ -33,28 +33,43 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
-            **{name: value if isinstance(value, int | float) else str(value) for name, value in _facts(record).items()},
+            "event": _clean(record.getMessage()),
+            **{name: _clean(value) for name, value in _facts(record).items()},
         }
         if record.exc_info:
-            event["traceback"] = self.formatException(record.exc_info)
+            event["traceback"] = _clean(self.formatException(record.exc_info))
         return json_encode(event).decode()
 
 
+def _clean(value: object) -> object:
+    """What JSON can hold: numbers as they are, anything else as its text."""
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 class ConsoleLines(logging.Formatter):
-    """A line for people: time, level, what happened, and the facts. Line breaks in facts are shown, not printed."""
+    """A line for people: time, level, what happened, and the facts. Line breaks in facts are shown, not printed.
+
+    The lines of a traceback are indented, so that no message of an error can pass for a line of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         facts = " ".join(f"{name}={_shown(value)}" for name, value in _facts(record).items())
         line = f"{moment} {record.levelname.lower():<7} {_plain(record.getMessage())} {facts}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join([line, *(f"    {_plain(part)}" for part in trace)])
 
 
 def _shown(value: object) -> str:
     text = _plain(str(value))
-    return f'"{text}"' if " " in text else text
+    return '"{}"'.format(text.replace('"', '\\"')) if set(' "=') & set(text) else text
 
 
 def _plain(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()

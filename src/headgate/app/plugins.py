@@ -46,15 +46,27 @@ KNOWN_CODECS = Known(BUILT_IN, "headgate.codecs")
 
 def transport_class(name: str) -> Any:
     """The class of a transport; its module is imported now, because it may be heavy."""
-    if name in _TRANSPORTS:
-        module, _, attribute = _TRANSPORTS[name].partition(":")
+    if name not in _TRANSPORTS:
+        return _loaded("transport", name)
+    module, _, attribute = _TRANSPORTS[name].partition(":")
+    try:
         return getattr(import_module(module), attribute)
-    return _installed("headgate.transports")[name].load()
+    except ModuleNotFoundError as error:
+        extra = f"pip install 'headgate[{name}]'"
+        raise HeadgateError(f"transport {name!r} needs {error.name!r}, which is not installed: {extra}") from None
+
+
+def _loaded(what: str, name: str) -> Any:
+    """What a plug-in brings. Whatever its package does wrong is told by its name."""
+    try:
+        return _installed(f"headgate.{what}s")[name].load()
+    except Exception as error:
+        raise HeadgateError(f"the plug-in for {what} {name!r} cannot be loaded: {error!r}") from error
 
 
 def make_codec(name: str, options: Mapping[str, Any]) -> Codec[Any]:
     """A stream's codec."""
-    factory = BUILT_IN[name] if name in BUILT_IN else _installed("headgate.codecs")[name].load()
+    factory = BUILT_IN[name] if name in BUILT_IN else _loaded("codec", name)
     try:
         codec: Codec[Any] = factory(**options)
     except TypeError as error:

@@ -2,24 +2,30 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import uvicorn
 
 from headgate.app.gate import Gate
 from headgate.app.logs import configure
 from headgate.errors import ConfigError, HeadgateError
-from headgate.spec.plan import Plan
+from headgate.spec.plan import LoggingPlan, Plan, ServicePlan
 
 logger = logging.getLogger("headgate.serve")
 Load = Callable[[], Plan]
 _WEB_SHARE = 0.6  # of the time to drain goes to requests in flight, the rest to nodes and streams
+_THREADS = "headgate-call"  # the name of the threads that plain functions run in
 
 
 def run(load: Load, ready: Callable[[Gate, str], None]) -> None:
@@ -40,19 +46,38 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> None:
     sock = bind(plan.service.host, plan.service.port)
+    threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    asyncio.get_running_loop().set_default_executor(threads)
     async with Gate(plan) as gate:
         server = _Server(_config(gate), lambda: ready(gate, url_of(sock)))
         with _signals(gate, server, load):
             _settle_memory()
             await server.serve(sockets=[sock])
-            gate.drain()
-            logger.info("draining")
-            try:
-                async with asyncio.timeout(plan.service.drain_seconds):
-                    await gate.close()
-            except TimeoutError:
-                logger.error("drain took too long; what was in flight is given up")
+            await _drain(gate, threads, server.stopped_at)
     logger.info("stopped")
+
+
+async def _drain(gate: Gate, threads: ThreadPoolExecutor, since: float) -> None:
+    """End the gate and its threads in what is left of the time to drain; what takes longer is given up."""
+    seconds = gate.plan.service.drain_seconds
+    logger.info("draining")
+    end = max(since + seconds, time.monotonic() + seconds * (1 - _WEB_SHARE) / 2)
+    try:
+        async with asyncio.timeout(end - time.monotonic()):
+            await gate.close((end - time.monotonic()) / 2)
+    except TimeoutError:
+        _give_up("what was in flight")
+    threads.shutdown(wait=False, cancel_futures=True)
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith(_THREADS)]:
+        thread.join(max(0.0, end - time.monotonic()))
+        if thread.is_alive():
+            _give_up("a function that is still at work")
+
+
+def _give_up(what: str) -> None:
+    # Not by an exception: on its way out it would wait for the very thing that does not end.
+    logger.error("the time to drain is over; %s is given up", what)
+    os._exit(1)
 
 
 class _Server(uvicorn.Server):
@@ -61,6 +86,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._listening = listening
+        self.stopped_at = 0.0
+
+    def stop(self) -> None:
+        """Take no new connection, and end when those that are there have had their answers."""
+        self.stopped_at = time.monotonic()
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,7 +114,7 @@ def _config(gate: Gate) -> uvicorn.Config:
         server_header=False,
         limit_concurrency=service.limits.connections,
         timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
-        timeout_graceful_shutdown=max(1, round(service.drain_seconds * _WEB_SHARE)),
+        timeout_graceful_shutdown=service.drain_seconds * _WEB_SHARE,  # type: ignore[arg-type]  # seconds to asyncio
     )
 
 
@@ -95,9 +126,11 @@ def bind(host: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen()  # two that are only bound could both have the port
     except OSError as error:
         sock.close()
-        raise HeadgateError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise HeadgateError(f"cannot listen on {host}:{port}: {error.strerror}; choose another {other}") from None
     return sock
 
 
@@ -116,7 +149,7 @@ def _signals(gate: Gate, server: _Server, load: Load) -> Iterator[None]:
             logger.warning("second signal: stopping at once")
             os._exit(1)
         gate.drain()
-        server.should_exit = True
+        server.stop()
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop)
@@ -132,14 +165,21 @@ async def _reload(gate: Gate, load: Load) -> None:
     """Read the files again. When they are wrong, say so and go on as before."""
     try:
         plan = await asyncio.to_thread(load)
-        if (plan.service.host, plan.service.port) != (gate.plan.service.host, gate.plan.service.port):
-            logger.warning("a new host or port takes effect at the next start")
+        if _bound_at_start(plan) != _bound_at_start(gate.plan):
+            logger.warning("what changed of service takes effect at the next start, but for its log and request size")
         await gate.reload(plan)
+        configure(level=plan.service.log.level, form=plan.service.log.format)
     except ConfigError as error:
         for problem in error.problems:
             logger.error("not reloaded: %s", problem)
     except HeadgateError as error:
         logger.error("not reloaded: %s", error)
+
+
+def _bound_at_start(plan: Plan) -> ServicePlan:
+    """What a reload does not change any more: the service, but for what it can."""
+    limits = replace(plan.service.limits, request_size_bytes=0)
+    return replace(plan.service, limits=limits, log=LoggingPlan(), drain_seconds=0.0, build="")
 
 
 def _settle_memory() -> None:

@@ -21,7 +21,7 @@ _PATIENCE = 10.0  # seconds for one stream to answer
 def command(config: Config, overlays: Overlays = None, as_json: Json = False) -> None:
     """Try each stream of the file, and say which answers and what is wrong with the others. Exit 1 if one fails."""
     plan = load(config, overlays)
-    findings = [_here(), *asyncio.run(_streams(plan))]
+    findings = [_here(), asyncio.run(_nodes(plan)), *asyncio.run(_streams(plan))]
     if as_json:
         print(json.dumps(findings, indent=2))
     else:
@@ -34,6 +34,16 @@ def command(config: Config, overlays: Overlays = None, as_json: Json = False) ->
 def _here() -> dict[str, Any]:
     detail = f"headgate {__version__}, Python {platform.python_version()} on {sys.platform}"
     return {"what": "this machine", "ok": sys.version_info >= (3, 11), "detail": detail}
+
+
+async def _nodes(plan: "Plan") -> dict[str, Any]:
+    from headgate.app.gate import rehearse
+
+    try:
+        nodes = await rehearse(plan)
+    except HeadgateError as error:
+        return {"what": "the plan", "ok": False, "detail": str(error)}
+    return {"what": "the plan", "ok": True, "detail": f"{len(plan.streams)} streams, {len(nodes)} nodes"}
 
 
 async def _streams(plan: "Plan") -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import typer
 
 from headgate import __version__
 from headgate.cli import check, demo, doctor, new, run, schema, send, tail
-from headgate.errors import ConfigError, HeadgateError
+from headgate.errors import ConfigError, HeadgateError, NodeError
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
 
@@ -47,7 +47,7 @@ def main() -> None:
         sys.exit(WRONG)
     except HeadgateError as error:
         print(f"headgate: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        sys.exit(WRONG if isinstance(error, NodeError) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough
         sys.exit(0)

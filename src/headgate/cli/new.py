@@ -1,5 +1,6 @@
 """`headgate new`: an example as a start for your own."""
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,10 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.db*", ".env")
 def command(folder: Folder, example: Example = "asset-stream") -> None:
     """Make a folder with an example in it, ready to run and to change."""
     source = examples.find(example)
-    if folder.exists() and any(folder.iterdir()):
-        raise HeadgateError(f"{folder} is there and not empty; name another folder")
-    shutil.copytree(source, folder, ignore=_LEFT_OUT, dirs_exist_ok=True)
-    print(f"{folder} is made from {example}. Next:\n  headgate run {folder / 'headgate.yaml'}")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise HeadgateError(f"{folder} is there and not empty; name another folder")
+        shutil.copytree(source, folder, ignore=_LEFT_OUT, dirs_exist_ok=True)
+    except OSError as error:
+        raise HeadgateError(f"cannot make {folder}: {error.strerror or error}") from None
+    print(f"{folder} is made from {example}. Next:\n  headgate run {shlex.quote(str(folder / 'headgate.yaml'))}")

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -21,7 +22,10 @@ Stream = Annotated[str, typer.Argument(help="The stream's name.", show_default=F
 Values = Annotated[list[str] | None, typer.Argument(help="Messages to send.", show_default=False)]
 File = Annotated[str | None, typer.Option("--file", "-f", help="Send each line of this file; - is standard input.")]
 Key = Annotated[str | None, typer.Option(help="The key of the messages.")]
+Numbered = Sequence[tuple[int, bytes]]  # the number of each line, and the line
 BATCH = 1000
+_CHUNK = 256 * 1024
+_LONGEST = 64 * 1024 * 1024
 
 
 def command(
@@ -35,13 +39,13 @@ def command(
     """Publish messages, and return when all are acknowledged. Exit 1 when one was not."""
     if (file is None) == (not values):
         raise typer.BadParameter("give messages as arguments, or a file with --file")
-    try:
-        source = iter(value.encode() for value in values or []) if file is None else _lines(file)
-        outcome = asyncio.run(_send(url, stream, source, key))
-    except OSError as error:
-        raise HeadgateError(f"cannot read {file}: {error.strerror}") from None
-    for line, reason in outcome.errors.items():
-        print(f"message {line}: {reason}", file=sys.stderr)
+    outcome = Outcome()
+    with ExitStack() as stack:
+        given = list(enumerate([value.encode("utf-8", "surrogateescape") for value in values or []], 1))
+        source = _batches(given) if file is None else _lines(_opened(file, stack), file)
+        asyncio.run(_send(url, stream, source, key, outcome))
+    for number, reason in outcome.errors.items():
+        print(f"{'message' if file is None else 'line'} {number}: {reason}", file=sys.stderr)
     if as_json:
         facts = {"published": outcome.published, "failed": outcome.read - outcome.published}
         print(json.dumps(facts | {"position": outcome.position}))
@@ -51,37 +55,61 @@ def command(
         raise typer.Exit(1)
 
 
-def _lines(file: str) -> Iterator[bytes]:
+def _opened(file: str, stack: ExitStack) -> BufferedReader:
     if file == "-":
-        yield from _stripped(sys.stdin.buffer)
-    else:
-        with Path(file).open("rb") as opened:
-            yield from _stripped(opened)
+        return cast("BufferedReader", sys.stdin.buffer)
+    try:
+        return stack.enter_context(Path(file).open("rb"))
+    except OSError as error:
+        raise HeadgateError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _stripped(opened: BinaryIO) -> Iterator[bytes]:
-    for line in opened:
-        if text := line.rstrip(b"\r\n"):
-            yield text
+def _lines(opened: BufferedReader, file: str) -> Iterator[Numbered]:
+    """The lines that say something, in batches. What a pipe has now is not kept waiting for more."""
+    number, rest = 0, b""
+    for chunk in _chunks(opened, file):
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _LONGEST:
+            raise HeadgateError(f"line {number + len(whole) + 1} of {file} is longer than {_LONGEST:,} bytes")
+        yield from _batches(_numbered(whole, number + 1))
+        number += len(whole)
+    yield from _batches(_numbered([rest], number + 1))
 
 
-async def _send(url: str, stream: str, source: Iterator[bytes], key: str | None) -> "Outcome":
+def _chunks(opened: BufferedReader, file: str) -> Iterator[bytes]:
+    try:
+        while chunk := opened.read1(_CHUNK):
+            yield chunk
+    except OSError as error:
+        raise HeadgateError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _numbered(texts: Sequence[bytes], first: int) -> Numbered:
+    stripped = ((number, text.rstrip(b"\r")) for number, text in enumerate(texts, first))
+    return [(number, text) for number, text in stripped if text]
+
+
+def _batches(numbered: Numbered) -> Iterator[Numbered]:
+    for first in range(0, len(numbered), BATCH):
+        yield numbered[first : first + BATCH]
+
+
+async def _send(url: str, stream: str, source: Iterator[Numbered], key: str | None, outcome: "Outcome") -> None:
     from headgate.client import StreamClient
     from headgate.core.message import Message
 
-    outcome = Outcome()
     named = None if key is None else key.encode()
     async with StreamClient(url) as client:
         with Progress("messages") as progress:
-            while values := list(islice(source, BATCH)):
-                batch = [Message(value=value, key=named) for value in values]
+            for numbered in source:
+                batch = [Message(value=value, key=named) for _, value in numbered]
                 try:
                     published = await client.publish(stream, batch)
                 except HeadgateError as error:
-                    raise HeadgateError(f"after {outcome.published} acknowledged messages: {error}") from None
-                outcome.add(len(values), published)
-                progress.add(len(values))
-    return outcome
+                    before = f"after {outcome.published} acknowledged messages: " if outcome.published else ""
+                    raise HeadgateError(f"{before}{error}") from None
+                outcome.add(numbered, published)
+                progress.add(len(numbered))
 
 
 class Outcome:
@@ -91,11 +119,11 @@ class Outcome:
         self.read = 0
         self.published = 0
         self.position: str | None = None
-        self.errors: dict[int, str] = {}  # by line, from 1
+        self.errors: dict[int, str] = {}  # by the number of the line, or of the argument
 
-    def add(self, count: int, published: "Published") -> None:
+    def add(self, numbered: Numbered, published: "Published") -> None:
         """One more batch was answered."""
-        self.errors |= {self.read + index + 1: reason for index, reason in published.errors.items()}
-        self.read += count
+        self.errors |= {numbered[index][0]: reason for index, reason in published.errors.items()}
+        self.read += len(numbered)
         self.published += len(published.positions)
         self.position = published.positions[-1] if published.positions else self.position

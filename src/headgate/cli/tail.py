@@ -29,10 +29,7 @@ async def _tail(url: str, stream: str, start: str, limit: int | None, as_json: b
     async with StreamClient(url) as client, aclosing(client.follow(stream, start, limit)) as messages:
         async for line, message in messages:
             if "gap" in message:
-                print(
-                    f"-- {message['gap']['missed']} messages were dropped before they could be read --",
-                    file=sys.stderr,
-                )
+                print(_gap(message["gap"]["missed"]), file=sys.stderr)
             elif as_json:
                 print(line.decode(), flush=limit is None)
             else:
@@ -40,12 +37,24 @@ async def _tail(url: str, stream: str, start: str, limit: int | None, as_json: b
     sys.stdout.flush()
 
 
+def _gap(missed: int | str) -> str:
+    if isinstance(missed, int):
+        return f"-- {missed} messages were dropped before they could be read --"
+    return "-- the stream began afresh; what it held before and was not read is gone --"
+
+
 def pretty(message: dict[str, Any]) -> str:
     """A message on one line, for people. What could move the cursor is escaped."""
-    moment = datetime.fromtimestamp(message["timestamp"] / 1e9).astimezone()
     key = message.get("key")
-    words = [moment.strftime("%H:%M:%S.%f")[:-3], _printable(key) if key is not None else "", _value(message)]
+    words = [_moment(message["timestamp"]), _printable(key) if key is not None else "", _value(message)]
     return "  ".join(word for word in words if word)
+
+
+def _moment(nanoseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError, OSError):
+        return str(nanoseconds)  # no year that a calendar has
 
 
 def _value(message: dict[str, Any]) -> str:
@@ -54,9 +63,9 @@ def _value(message: dict[str, Any]) -> str:
     value = message["value"]
     if message.get("encoding") == "base64":
         return repr(base64.b64decode(value))
-    return _printable(value) if isinstance(value, str) else json_encode(value).decode()
+    return _printable(value if isinstance(value, str) else json_encode(value).decode())
 
 
 def _printable(text: Any) -> str:
     plain = text if isinstance(text, str) else f"base64:{text['base64']}"
-    return plain if plain.isprintable() else plain.encode("unicode_escape").decode()
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in plain)

@@ -5,7 +5,6 @@ import re
 import secrets
 from collections.abc import Callable
 
-from headgate.core.codec import encode_json
 from headgate.errors import BadRequest, Draining, HeadgateError
 from headgate.interface.exchange import (
     App,
@@ -16,7 +15,7 @@ from headgate.interface.exchange import (
     Response,
     Scope,
     Send,
-    json,
+    refusal,
     respond,
 )
 from headgate.interface.route import Route, Router
@@ -24,7 +23,6 @@ from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
-_PROBLEM = "application/problem+json"
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -34,37 +32,38 @@ class Boundary:
     def __init__(self, *, behind: App, stats: WebStats, request_limit: int, clock: Callable[[], float]) -> None:
         self.router = Router(())
         self.draining = False
+        self.request_limit = request_limit
         self._behind = behind
         self._stats = stats
-        self._limit = request_limit
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._behind(scope, receive, send)
             return
-        request = Request(scope, receive, limit=self._limit, id=_request_id(scope))
+        request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope))
         outgoing = _Outgoing(send, request.id, self)
+        # Paths and methods come from the router or are "other", so that the number of labels is bounded.
+        label = request.path if request.path in self.router else "other"
+        method = _METHODS.get(request.method, "other")
         began = self._clock()
         self._stats.in_flight += 1
         try:
-            label = await self._serve(request, outgoing)
+            await self._serve(request, outgoing)
         finally:
             self._stats.in_flight -= 1
-        self._stats.count(label, _METHODS.get(request.method, "other"), outgoing.status, self._clock() - began)
+            self._stats.count(label, method, outgoing.status, self._clock() - began)
 
-    async def _serve(self, request: Request, send: "_Outgoing") -> str:
-        """Answer a request and tell which route it was, in one of a bounded number of words."""
+    async def _serve(self, request: Request, send: "_Outgoing") -> None:
         route = self.router.find(request.method, request.path)
         allowed = [] if route else self.router.allowed(request.path)
         if route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
-            return "other"
+            return
         try:
             await respond(request, await self._answer(request, route, allowed), send)
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
-        return request.path
 
     async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
         if route is None:
@@ -127,8 +126,4 @@ def render(error: HeadgateError, request: Request) -> Response:
 
 
 def _error(status: int, message: str, code: str, request: Request) -> Response:
-    if _PROBLEM in (request.header("accept") or ""):
-        problem = {"type": f"urn:headgate:error:{code}", "title": message, "status": status, "code": code}
-        return Response(status, encode_json(problem), _PROBLEM)
-    body = {"error": message, "type": code}
-    return json(body | {"code": code} if status == 429 else body, status)
+    return refusal(status, message, code, request.header("accept"))

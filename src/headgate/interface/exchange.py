@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Value = TypeVar("Value")
+PROBLEM = "application/problem+json"
+_TURNS = 6  # of the loop, for an end that the kernel knows of to reach us: socket, transport, protocol, request
 
 
 class ClientGone(Exception):
@@ -87,6 +89,16 @@ class Request:
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
+    async def is_gone(self) -> bool:
+        """Whether the client closed the connection already, as far as can be told now."""
+        leaving = asyncio.ensure_future(self.gone())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        told = leaving.done()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        return told
+
     async def unless_gone(self, work: Awaitable[Value]) -> Value:
         """The result of `work`; when the client goes first, `work` is cancelled and `ClientGone` raised."""
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.gone())
@@ -117,7 +129,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     chunks: AsyncGenerator[bytes, None] | None = None
-    settle: Callable[[bool], Awaitable[None]] | None = None  # called with whether the client got it all
+    settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
 
 
 def json(value: Any, status: int = 200, **headers: str) -> Response:
@@ -126,27 +138,50 @@ def json(value: Any, status: int = 200, **headers: str) -> Response:
     return Response(status, encode_json(value), headers=named)
 
 
+def refusal(status: int, message: str, code: str, accept: str | None) -> Response:
+    """The one form that an error has on the web, or the standard one for a client that asks for it."""
+    if PROBLEM in (accept or ""):
+        problem = {"type": f"urn:headgate:error:{code}", "title": message, "status": status, "code": code}
+        return Response(status, encode_json(problem), PROBLEM)
+    body = {"error": message, "type": code}
+    return json(body | {"code": code} if status == 429 else body, status)
+
+
 async def respond(request: Request, response: Response, send: Send) -> None:
     """Send a response. Chunks stop at once when the client goes."""
     delivered = False
     try:
-        await _send(request, response, send)
-        delivered = True
+        await send({"type": "http.response.start", "status": response.status, "headers": _raw_headers(response)})
+        delivered = await _send(request, response, send)
     finally:
         if response.settle is not None:
             await response.settle(delivered)
 
 
-async def _send(request: Request, response: Response, send: Send) -> None:
-    await send({"type": "http.response.start", "status": response.status, "headers": _raw_headers(response)})
-    silent = request.method == "HEAD"
-    if response.chunks is None or silent:
-        await send({"type": "http.response.body", "body": b"" if silent else response.body})
-        return
-    # Closed here and not by the garbage collector: a stream's reader must be freed as soon as its client goes.
-    async with aclosing(response.chunks):
-        await request.unless_gone(_send_chunks(response.chunks, send))
+async def _send(request: Request, response: Response, send: Send) -> bool:
+    """Send the body, and tell whether the client got it, as far as a server can know."""
+    if request.method == "HEAD":
+        await send({"type": "http.response.body", "body": b""})
+        return False
+    if response.chunks is not None:
+        # Closed here and not by the garbage collector: a stream's reader must be freed as soon as its client goes.
+        async with aclosing(response.chunks):
+            await request.unless_gone(_send_chunks(response.chunks, send))
+        await send({"type": "http.response.body", "body": b""})
+    elif response.settle is None:
+        await send({"type": "http.response.body", "body": response.body})
+    else:
+        return await _send_and_look(request, response.body, send)
+    return True
+
+
+async def _send_and_look(request: Request, body: bytes, send: Send) -> bool:
+    # A server does not fail at sending to a client that is gone, so it has to look before the response is over.
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})  # waits until most of it went out
+    gone = await request.is_gone()
     await send({"type": "http.response.body", "body": b""})
+    return not gone
 
 
 async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:

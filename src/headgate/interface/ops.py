@@ -63,11 +63,8 @@ class Ops:
         return json(answer)
 
     async def _queue_sizes(self) -> list[tuple[str, int | None]]:
-        extents = await asyncio.gather(*(_extent(stream) for stream in self._polled.values()))
-        return [
-            (path, extent.messages if isinstance(extent, Extent) else None)
-            for path, extent in zip(self._polled, extents, strict=True)
-        ]
+        extents = await _extents(self._polled)
+        return [(path, None if isinstance(extent, str) else extent.messages) for path, extent in extents.items()]
 
     async def ready(self, _: Request) -> Response:
         if issues := self._issues():
@@ -78,15 +75,15 @@ class Ops:
         return json(self._info())
 
     async def list_streams(self, _: Request) -> Response:
-        streams = list(self._streams.values())
-        extents = await asyncio.gather(*map(_extent, streams))
-        return json({"streams": [_row(stream, extent) for stream, extent in zip(streams, extents, strict=True)]})
+        streams = dict(self._streams)
+        extents = await _extents(streams)
+        return json({"streams": [_row(stream, extents[name]) for name, stream in streams.items()]})
 
     async def metrics(self, _: Request) -> Response:
         from headgate.interface.metrics import expose  # heavy, and asked for by a scraper only
 
-        dropped = dict(zip(self._streams, await asyncio.gather(*map(_extent, self._streams.values())), strict=True))
-        drops = {name: extent.dropped for name, extent in dropped.items() if isinstance(extent, Extent)}
+        extents = await _extents(self._streams)
+        drops = {name: extent.dropped for name, extent in extents.items() if isinstance(extent, Extent)}
         body = expose(self._streams, self._nodes, self._web, drops, ready=not self._issues())
         return Response(200, body, METRICS)
 
@@ -102,6 +99,12 @@ def _route(
     schema = {"type": "object"} if media == JSON else {"type": "string"}
     answers = [Answer(200, meaning, {media: schema}), *more]
     return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True)
+
+
+async def _extents(streams: Mapping[str, Stream]) -> dict[str, Extent | str]:
+    """How far each of them reaches. They are asked at once; a reload may change the mapping meanwhile."""
+    names, asked = list(streams), [_extent(stream) for stream in streams.values()]
+    return dict(zip(names, await asyncio.gather(*asked), strict=True))
 
 
 async def _extent(stream: Stream) -> Extent | str:

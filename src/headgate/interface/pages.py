@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headgate.interface.describe import openapi_paths
-from headgate.interface.exchange import App, Receive, Scope, Send
+from headgate.interface.exchange import App, Receive, Scope, Send, refusal
 from headgate.interface.route import Route
 
 
@@ -48,8 +48,9 @@ class Pages:
 
 async def _render(request: Any, error: Any) -> Any:
     """FastAPI's own refusals, in the form that all errors have here."""
-    from fastapi.responses import JSONResponse
+    from fastapi import Response
 
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    message = f"nothing is served at {request.url.path}" if error.status_code == 404 else error.detail
-    return JSONResponse({"error": message, "type": code}, error.status_code, error.headers)
+    message = f"nothing is served at {request.url.path[:200]}" if error.status_code == 404 else error.detail
+    answer = refusal(error.status_code, message, code, request.headers.get("accept"))
+    return Response(answer.body, answer.status, error.headers, answer.content_type)

@@ -1,21 +1,23 @@
 """Polling over HTTP: what a stream has after a place, now or as soon as something comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from headgate.core.codec import Codec
+from headgate.core.codec import Codec, encode_json
 from headgate.core.position import At, Batch, Oldest, Position, Start, parse_start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
-from headgate.errors import BadRequest, NotAcceptable
-from headgate.interface.exchange import Request, Response
+from headgate.errors import BadRequest, NotAcceptable, TransportError
+from headgate.interface.exchange import PROBLEM, Request, Response
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.pickup import Parcel, Pickup
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import finish_or_cancel
 
+logger = logging.getLogger("headgate.web")
 LIMIT, MOST, MOST_WAIT, MOST_BYTES = 1000, 10_000, 60.0, 8 * 1024 * 1024
 STEP = 250  # messages per read, so that large messages do not pile up beyond MOST_BYTES
 Value = TypeVar("Value")
@@ -36,8 +38,10 @@ class Poll:
 def poll_route(path: str, stream: Stream, pickup: Pickup | None, drained: Drained) -> Route:
     """`GET path`: read this stream. `drained` returns when the gate shuts down and nobody may wait longer."""
 
+    parameters = _PARAMETERS if pickup is None else [p for p in _PARAMETERS if p.name in ("limit", "wait")]
+
     async def poll(request: Request) -> Response:
-        asked = read_poll(request)
+        asked = read_poll(request, [parameter.name for parameter in parameters])
         if pickup is not None:
             return await _pick_up(request, asked, stream, pickup, drained)
         if asked.follow:
@@ -50,7 +54,7 @@ def poll_route(path: str, stream: Stream, pickup: Pickup | None, drained: Draine
         poll,
         summary=f"Read {stream.name}" + (": what is read is gone" if stream.is_queue else ""),
         tag="streams",
-        parameters=_PARAMETERS if pickup is None else [p for p in _PARAMETERS if p.name in ("limit", "wait")],
+        parameters=parameters,
         answers=[
             Answer(200, "Messages, and in Headgate-Position the place after them.", _CONTENT),
             Answer(204, "There is nothing now."),
@@ -61,18 +65,20 @@ def poll_route(path: str, stream: Stream, pickup: Pickup | None, drained: Draine
     )
 
 
-def read_poll(request: Request) -> Poll:
-    """The parameters of a poll, checked."""
-    unknown = request.query.keys() - {parameter.name for parameter in _PARAMETERS}
-    if unknown:
-        known = ", ".join(parameter.name for parameter in _PARAMETERS)
-        raise BadRequest(f"query parameter {min(unknown)!r} is unknown; there are {known}")
+def read_poll(request: Request, known: Collection[str]) -> Poll:
+    """The parameters of a poll, checked. A queue knows fewer: it has no places to start at."""
+    if unknown := request.query.keys() - set(known):
+        where = "" if "after" in known else " of a queue"
+        raise BadRequest(f"query parameter {min(unknown)[:80]!r}{where} is unknown; there are {', '.join(known)}")
+    follow = _flag(request.parameter("follow"), "follow")
+    if follow and request.query.keys() & {"limit", "wait"}:
+        raise BadRequest("follow goes on until you leave; limit and wait are for polls without it")
     return Poll(
         start=_start(request.parameter("after"), request.parameter("from")),
-        limit=int(_number(request.parameter("limit"), "limit", default=LIMIT, least=1, most=MOST)),
+        limit=_limit(request.parameter("limit")),
         wait=_number(request.parameter("wait"), "wait", default=0, least=0, most=MOST_WAIT),
         media=_accepted(request.header("accept")),
-        follow=_flag(request.parameter("follow"), "follow"),
+        follow=follow,
     )
 
 
@@ -82,6 +88,13 @@ def _start(after: str | None, begin: str | None) -> Start:
     if after is not None:
         return At(Position.parse(after))
     return parse_start(begin) if begin is not None else Oldest()
+
+
+def _limit(text: str | None) -> int:
+    number = _number(text, "limit", default=LIMIT, least=1, most=MOST)
+    if number != int(number):
+        raise BadRequest(f"limit must be a whole number, not {text!r:.80}")
+    return int(number)
 
 
 def _number(text: str | None, name: str, *, default: float, least: float, most: float) -> float:
@@ -101,13 +114,29 @@ def _flag(text: str | None, name: str) -> bool:
 
 
 def _accepted(accept: str | None) -> str:
-    offered = [part.split(";")[0].strip().lower() for part in (accept or "*/*").split(",")]
-    for media in offered:
+    for media in _preferred(accept or "*/*"):
         if media in (JSON, NDJSON, BINARY):
             return media
-    if any(media in ("*/*", "application/*", "application/problem+json", "") for media in offered):
-        return JSON
+        if media in ("*/*", "application/*", PROBLEM):
+            return JSON
     raise NotAcceptable(f"messages come as {JSON}, {NDJSON} or {BINARY}")
+
+
+def _preferred(accept: str) -> list[str]:
+    """What a client accepts, the dearest first; a named type goes before a wildcard as dear."""
+    ranked = []
+    for part in accept.split(","):
+        media, *rest = (word.strip().lower() for word in part.split(";"))
+        quality = next((_quality(word[2:]) for word in rest if word.startswith("q=")), 1.0)
+        ranked.append((-quality, "*" in media, media))
+    return [media for quality, _, media in sorted(ranked, key=lambda rank: rank[:2]) if quality < 0]
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 async def _read(request: Request, asked: Poll, stream: Stream, drained: Drained) -> Response:
@@ -188,12 +217,19 @@ def _follow(asked: Poll, stream: Stream, drained: Drained) -> Response:
 
 
 async def _lines(asked: Poll, stream: Stream, drained: Drained) -> AsyncGenerator[bytes, None]:
-    async with stream.subscribe(asked.start) as subscription:
-        while (batch := await finish_or_cancel(subscription.take(STEP), drained)) is not None:
-            if batch.missed:
-                yield b'{"gap":{"missed":%d}}\n' % batch.missed
-            if batch.messages:
-                yield b"\n".join([*envelopes(batch.messages, stream.codec, batch.position), b""])
+    start = asked.start
+    try:
+        async with stream.subscribe(start) as subscription:
+            while (batch := await finish_or_cancel(subscription.take(STEP), drained)) is not None:
+                if batch.missed or _is_of_another_life(start, batch.position):
+                    yield b"%b\n" % encode_json({"gap": {"missed": batch.missed or "unknown"}})
+                start = At(batch.position)
+                if batch.messages:
+                    yield b"\n".join([*envelopes(batch.messages, stream.codec, batch.position), b""])
+    except TransportError as error:
+        # The status went out long ago: the last line says why it is the last, and the client may ask again.
+        logger.warning("a follower was sent away", extra={"stream": stream.name, "reason": str(error)})
+        yield b"%b\n" % encode_json({"error": str(error), "type": error.code})
 
 
 def _messages(batch: Batch, codec: Codec[Any], media: str) -> Response:

@@ -1,6 +1,6 @@
 """Publishing over HTTP: one message, a JSON array, lines or the binary form into a stream."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,10 +9,12 @@ from headgate.core.codec import Codec
 from headgate.core.message import Message
 from headgate.core.position import Receipt
 from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, lines, read_envelopes, read_values, unpack
-from headgate.errors import CodecError, UnsupportedMedia
+from headgate.errors import CodecError, Unavailable, UnsupportedMedia
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.stream import Stream
+from headgate.runtime.tasks import finish_or_cancel
+from headgate.transport.base import Overflow
 
 TEXT = "text/plain"
 BYTES = "application/octet-stream"
@@ -20,11 +22,11 @@ Parsed = Sequence[Message[bytes] | CodecError]
 _ERRORS_SHOWN = 100
 
 
-def publish_route(path: str, stream: Stream) -> Route:
-    """`POST path`: publish to this stream."""
+def publish_route(path: str, stream: Stream, drained: Callable[[], Awaitable[object]]) -> Route:
+    """`POST path`: publish to this stream. `drained` returns when nobody may wait longer for room in it."""
 
     async def publish(request: Request) -> Response:
-        return await _publish(request, stream)
+        return await _publish(request, stream, drained)
 
     return Route(
         "POST",
@@ -47,16 +49,31 @@ def publish_route(path: str, stream: Stream) -> Route:
     )
 
 
-async def _publish(request: Request, stream: Stream) -> Response:
+async def _publish(request: Request, stream: Stream, drained: Callable[[], Awaitable[object]]) -> Response:
+    key = request.parameter("key")
     read = _reader(request.header("content-type"), stream.codec)
-    parsed = _with_key(read(await request.body(), stream.codec), request.parameter("key"))
+    parsed = _with_key(read(await request.body(), stream.codec), key)
     good = [item for item in parsed if isinstance(item, Message)]
-    receipt = await stream.publish(good) if good else None
+    receipt = await _keep(request, stream, good, drained) if good else None
     return _answer(parsed, receipt)
 
 
+async def _keep(
+    request: Request, stream: Stream, good: list[Message[bytes]], drained: Callable[[], Awaitable[object]]
+) -> Receipt:
+    if stream.settings.overflow is not Overflow.BLOCK:
+        return await stream.publish(good)
+    # It may wait for room without end: not for a client that is gone, and not while the gate shuts down.
+    receipt: Receipt | None = await request.unless_gone(finish_or_cancel(stream.publish(good), drained))
+    if receipt is None:
+        raise Unavailable(f"the gate is shutting down, and stream {stream.name!r} has not had room for all of this")
+    return receipt
+
+
 def _reader(content_type: str | None, codec: Codec[Any]) -> Callable[[bytes, Codec[Any]], Parsed]:
-    media = (content_type or codec.content_type).split(";")[0].strip().lower()
+    own, media = (text.split(";")[0].strip().lower() for text in (codec.content_type, content_type or ""))
+    if not media or media == own:
+        return _READERS.get(own, _from_bytes)  # a plug-in's own type is its bytes
     if media not in _READERS:
         known = ", ".join(_READERS)
         raise UnsupportedMedia(f"a body of type {media[:100]!r} is not read here; set Content-Type to one of {known}")

@@ -54,6 +54,9 @@ class Router:
     def __repr__(self) -> str:
         return f"<Router: {len(self.routes)} routes>"
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._methods
+
     def find(self, method: str, path: str) -> Route | None:
         """The route for this request; HEAD is served by GET."""
         methods = self._methods.get(path)

@@ -1,0 +1,178 @@
+"""The producer: one for the transport, and the thread that takes its acknowledgements."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from headgate.core.message import Message
+from headgate.core.position import Receipt
+from headgate.errors import StreamClosed, TransportError, Unavailable
+from headgate.transport.base import StreamSettings
+from headgate.transport.bell import Bell
+from headgate.transport.kafka.client import client, translated
+from headgate.transport.kafka.records import headers_of, milliseconds
+
+_POLL_SECONDS = 0.2
+_FULL_PAUSE = 0.005  # seconds until a full local queue is tried again
+
+
+class Parcel:
+    """A batch on its way: counts the acknowledgements of its messages."""
+
+    __slots__ = ("_done", "_left", "error", "future", "loop", "offsets", "partitions")
+
+    def __init__(self, count: int, done: "list[Parcel]") -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+        self.offsets = [-1] * count
+        self.partitions = [0] * count
+        self.error: TransportError | None = None
+        self._left = count
+        self._done = done
+
+    def delivered(self, index: int, error: Any, record: Any) -> None:
+        """One message's report; runs in the poll thread."""
+        if error is None:
+            self.offsets[index] = record.offset()
+            self.partitions[index] = record.partition()
+        else:
+            self.fail(index, error)
+        self.arrived(1)
+
+    def fail(self, index: int, error: Any) -> None:
+        """One message did not make it; the first reason counts."""
+        if self.error is None:
+            self.error = translated(error, f"message {index} of {len(self.offsets)} was not acknowledged")
+
+    def arrived(self, count: int) -> None:
+        """So many are settled, one way or the other."""
+        self._left -= count
+        if self._left == 0:
+            self._done.append(self)
+
+
+class Producer:
+    """Sends batches and completes their futures, all those of one poll together."""
+
+    def __init__(self, settings: Mapping[str, Any], send_timeout: float) -> None:
+        self.handle = client.Producer(dict(settings))
+        self._send_timeout = send_timeout
+        self._done: list[Parcel] = []
+        self._refused: list[tuple[Parcel, int]] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
+        self._thread.start()
+
+    async def send(self, stream: StreamSettings, batch: Sequence[Message[bytes]], epoch: str) -> Receipt:
+        """Send a batch and return when all of it is acknowledged."""
+        if not batch:
+            return Receipt(epoch, ())
+        parcel = Parcel(len(batch), self._done)
+        await self._enqueue(stream, batch, parcel)
+        await parcel.future
+        if parcel.error is not None:
+            raise parcel.error
+        return Receipt(epoch, parcel.offsets, parcel.partitions)
+
+    async def _enqueue(self, stream: StreamSettings, batch: Sequence[Message[bytes]], parcel: Parcel) -> None:
+        """Hand the messages over in order. A full queue is waited for, no longer than a send may take."""
+        deadline = parcel.loop.time() + self._send_timeout
+        index = 0
+        while index < len(batch):
+            index, error = self._hand_over(stream, batch, parcel, index)
+            if error is None:
+                return
+            if parcel.loop.time() > deadline or self._closing.is_set():
+                self._give_up(parcel, len(batch) - index)
+                return
+            await asyncio.sleep(_FULL_PAUSE)
+
+    def _hand_over(
+        self, stream: StreamSettings, batch: Sequence[Message[bytes]], parcel: Parcel, first: int
+    ) -> tuple[int, BufferError | None]:
+        """Messages from `first` on, until all are handed over or the queue is full."""
+        produce: Any = self.handle.produce
+        topic, own = stream.topic or stream.name, stream.id
+        for index in range(first, len(batch)):
+            message = batch[index]
+            try:
+                produce(
+                    topic,
+                    message.value,
+                    message.key,
+                    on_delivery=partial(parcel.delivered, index),
+                    timestamp=milliseconds(message),
+                    headers=headers_of(message, own) or None,
+                )
+            except BufferError as error:
+                return index, error
+            except client.KafkaException as error:
+                parcel.fail(index, error.args[0])
+                self._settled_here(parcel, 1)
+        return len(batch), None
+
+    def _give_up(self, parcel: Parcel, left: int) -> None:
+        if parcel.error is None:
+            parcel.error = Unavailable("the local queue to Kafka stayed full; the brokers do not keep up or are away")
+        self._settled_here(parcel, left)
+
+    def _settled_here(self, parcel: Parcel, count: int) -> None:
+        # Left to the poll thread, which does all the counting, so that no lock is needed.
+        self._refused.append((parcel, count))
+
+    def _poll(self) -> None:
+        while not self._closing.is_set() or len(self.handle):
+            self.handle.poll(_POLL_SECONDS)
+            self._report()
+
+    def _report(self) -> None:
+        while self._refused:
+            parcel, count = self._refused.pop()
+            parcel.arrived(count)
+        done, self._done[:] = list(self._done), []
+        for loop in {parcel.loop for parcel in done}:
+            mine = [parcel.future for parcel in done if parcel.loop is loop]
+            loop.call_soon_threadsafe(_complete, mine)
+
+    async def close(self, seconds: float) -> None:
+        """Let what is in flight be acknowledged; what is not by then fails. Then end the thread."""
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join, seconds)
+        if self._thread.is_alive():
+            self.handle.purge()
+            await asyncio.to_thread(self._thread.join)
+
+
+def _complete(futures: list["asyncio.Future[None]"]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+class KafkaSink:
+    """Puts batches into a topic."""
+
+    def __init__(self, producer: Producer, stream: StreamSettings, epoch: Callable[[], Awaitable[str]]) -> None:
+        self._producer = producer
+        self._stream = stream
+        self._epoch = epoch
+        self._sending = 0
+        self._idle = Bell()
+        self._closed = False
+
+    async def send(self, batch: Sequence[Message[bytes]]) -> Receipt:
+        if self._closed:
+            raise StreamClosed(f"stream {self._stream.name!r} is closed")
+        self._sending += 1
+        try:
+            return await self._producer.send(self._stream, batch, await self._epoch())
+        finally:
+            self._sending -= 1
+            self._idle.ring()
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._sending:
+            await self._idle.wait()

@@ -37,7 +37,7 @@ class GateProcess:
                 stderr=log,
                 env=self._environ,
             )
-        wait_until(self._answers, within=20)
+        assert wait_until(self._answers, within=20), self.log()
         self.port = int(self.url.rpartition(":")[2])
         return self
 
@@ -100,6 +100,5 @@ def headgate(
     *arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "headgate", *arguments], input=stdin, capture_output=True, cwd=cwd, timeout=timeout
-    )
+    command = [sys.executable, "-m", "headgate", *arguments]
+    return subprocess.run(command, check=False, input=stdin, capture_output=True, cwd=cwd, timeout=timeout)

@@ -20,6 +20,7 @@ TEXT = "text/plain"
 BYTES = "application/octet-stream"
 Parsed = Sequence[Message[bytes] | CodecError]
 _ERRORS_SHOWN = 100
+_TIMESTAMPS = range(-(2**63), 2**63)
 
 
 def publish_route(path: str, stream: Stream, drained: Callable[[], Awaitable[object]]) -> Route:
@@ -120,7 +121,17 @@ def _from_bytes(body: bytes, codec: Codec[Any]) -> Parsed:
 
 
 def _from_binary(body: bytes, codec: Codec[Any]) -> Parsed:
-    return [_checked(message, codec) for message in unpack(body)]
+    return [_dated(_checked(message, codec)) for message in unpack(body)]
+
+
+def _from_envelopes(body: bytes, codec: Codec[Any]) -> Parsed:
+    return [_dated(item) for item in read_envelopes(body, codec)]
+
+
+def _dated(item: Message[bytes] | CodecError) -> Message[bytes] | CodecError:
+    if isinstance(item, CodecError) or item.timestamp in _TIMESTAMPS:
+        return item
+    return CodecError("a timestamp is a number of nanoseconds since the epoch, in 64 bits")
 
 
 def _value(text: bytes, convert: Callable[[bytes], bytes]) -> Message[bytes] | CodecError:
@@ -141,7 +152,7 @@ def _checked(message: Message[bytes], codec: Codec[Any]) -> Message[bytes] | Cod
 _READERS: dict[str, Callable[[bytes, Codec[Any]], Parsed]] = {
     JSON: _from_json,
     NDJSON: _from_ndjson,
-    ENVELOPES: read_envelopes,
+    ENVELOPES: _from_envelopes,
     BINARY: _from_binary,
     TEXT: _from_text,
     BYTES: _from_bytes,

@@ -17,8 +17,9 @@ BUSY_SECONDS = 5.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,                   -- once: no index, as one that is damaged would hide the stream
     epoch TEXT NOT NULL,
+    seal INTEGER NOT NULL,                -- a checksum of name and epoch
     next INTEGER NOT NULL DEFAULT 0,      -- the offset that the next message gets
     high INTEGER NOT NULL DEFAULT 0,      -- the latest timestamp so far
     trimmed INTEGER NOT NULL DEFAULT 0,   -- rows before this offset are deleted
@@ -89,3 +90,11 @@ def translated(error: Exception, path: Path) -> TransportError:
     if "malformed" in reason or "not a database" in reason or "corrupt" in reason:
         return TransportError(f"{path} is damaged ({reason}); move it away and start anew, or restore it from a backup")
     return Unavailable(f"{path}: {reason}")
+
+
+_DAMAGE = ("malformed", "not a database", "corrupt", "decode", "no such", "NULL", "UNIQUE", "datatype mismatch")
+
+
+def damaged(path: Path | str, reason: str) -> TransportError:
+    """The file is not what was written to it."""
+    return TransportError(f"{path} is damaged ({reason}); move it away and start anew, or restore it from a backup")

@@ -10,7 +10,7 @@ from headgate.core.message import Headers, Message, StreamId
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, bytes | None, Headers, tuple[str, str] | None, bytes]).decode
-Row = tuple[int, int, int, object]  # offset, highest timestamp so far, checksum, frame
+Row = tuple[int, object, object, object]  # offset, highest timestamp so far, checksum, frame
 
 
 def frames(batch: Sequence[Message[bytes]], own: StreamId) -> list[bytes]:
@@ -32,7 +32,7 @@ def rows(timestamps: Iterable[int], framed: Sequence[bytes], *, first: int, high
 def message(row: Row, own: StreamId) -> Message[bytes] | None:
     """The message of a row; None when it is not what was written."""
     offset, _, checksum, frame = row
-    if not isinstance(frame, bytes) or crc32(frame, offset & 0xFFFFFFFF) != checksum:
+    if not isinstance(frame, bytes) or not isinstance(checksum, int) or crc32(frame, offset & 0xFFFFFFFF) != checksum:
         return None
     timestamp, key, headers, stream, value = _decode(frame)
     named = own if stream is None else StreamId(*stream)

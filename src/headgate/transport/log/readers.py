@@ -1,14 +1,13 @@
 """The readers: connections that only read, and the watch for what other processes wrote."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from headgate.errors import StreamClosed
+from headgate.errors import StreamClosed, TransportError
 from headgate.transport.bell import Bell
 from headgate.transport.log.database import Connect, Connection, open_for_reading, translated
 
@@ -42,7 +41,9 @@ class Readers:
                 return run(connection)
             finally:
                 connection.execute("ROLLBACK")
-        except (sqlite3.Error, OSError) as error:
+        except TransportError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border to the file: a damaged one may raise anything at all
             self._forget()
             raise translated(error, self._path) from None
 

@@ -4,12 +4,13 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 from headgate.core.message import Message
 from headgate.core.position import At, Last, Newest, Oldest, Since, Start
 from headgate.errors import StreamFull
 from headgate.transport.base import Delivery, Overflow, StreamSettings
-from headgate.transport.log.database import Connection, messages_table
+from headgate.transport.log.database import Connection, damaged, messages_table
 from headgate.transport.log.frames import Row, message, rows
 
 TRIM_CHUNK = 5000  # rows deleted in one transaction, so that no append waits long
@@ -35,6 +36,21 @@ class Reading(NamedTuple):
     damaged: int
 
 
+def _seal(name: str, epoch: str) -> int:
+    return crc32(f"{name} {epoch}".encode())
+
+
+def _refuse_damage(connection: Connection) -> None:
+    """A stream whose name changed by itself would be missed by nobody."""
+    listed = connection.execute("SELECT id, name, epoch, seal FROM streams").fetchall()
+    for _, name, epoch, seal in listed:
+        if not isinstance(name, str) or not isinstance(epoch, str) or _seal(name, epoch) != seal:
+            raise damaged("the log", "the list of its streams does not match its checksums")
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'messages!_%' ESCAPE '!'").fetchall()
+    if {f"messages_{number}" for number, *_ in listed} != {name for (name,) in tables}:
+        raise damaged("the log", "it has messages of streams that it does not list, or the other way round")
+
+
 class Shelf:
     """One stream's tables. Holds no state of its own: other processes may write, too."""
 
@@ -48,19 +64,36 @@ class Shelf:
     @classmethod
     def opened(cls, connection: Connection, settings: StreamSettings, clock: Callable[[], int]) -> "Shelf":
         """The stream's shelf, made when it is not there. Runs in the writer's transaction."""
+        _refuse_damage(connection)
         row = connection.execute("SELECT id FROM streams WHERE name = ?", (settings.name,)).fetchone()
         if row is None:
             epoch = secrets.token_hex(4)
-            connection.execute("INSERT INTO streams (name, epoch) VALUES (?, ?)", (settings.name, epoch))
+            seal = _seal(settings.name, epoch)
+            connection.execute("INSERT INTO streams (name, epoch, seal) VALUES (?, ?, ?)", (settings.name, epoch, seal))
             row = connection.execute("SELECT id FROM streams WHERE name = ?", (settings.name,)).fetchone()
         connection.execute(messages_table(row[0]))
-        return cls(row[0], settings, clock)
+        shelf = cls(row[0], settings, clock)
+        shelf.refuse_damage(connection)
+        return shelf
+
+    def refuse_damage(self, connection: Connection) -> None:
+        """The stream's row and its messages must tell the same story, or something was lost without a word."""
+        state = self.state(connection)
+        first, last = connection.execute(f"SELECT min(offset), max(offset) FROM {self._table}").fetchone()  # noqa: S608
+        if first is None:
+            first, last = state.trimmed, state.trimmed - 1
+        if last != state.next - 1 or first != state.trimmed or state.taken > state.next:
+            raise damaged(
+                "the log", f"stream {self.settings.name!r} has messages {first} to {last}, and tells of others"
+            )
 
     def state(self, connection: Connection) -> State:
         """The stream's row."""
         row = connection.execute(
             "SELECT epoch, next, high, trimmed, taken, dropped FROM streams WHERE id = ?", (self.number,)
         ).fetchone()
+        if row is None or not all(isinstance(value, int) for value in row[1:]):
+            raise damaged("the log", f"the row of stream {self.settings.name!r} is gone or no longer readable")
         return State(*row)
 
     # Writing
@@ -141,7 +174,7 @@ class Shelf:
         while low < high:
             middle = (low + high) // 2
             row = connection.execute(f"SELECT high FROM {self._table} WHERE offset = ?", (middle,)).fetchone()  # noqa: S608
-            if row is not None and row[0] >= timestamp:
+            if row is not None and isinstance(row[0], int) and row[0] >= timestamp:
                 high = middle
             else:
                 low = middle + 1

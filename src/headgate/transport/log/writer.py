@@ -100,7 +100,7 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [(job, _outcome(job, connection)) for job in group]
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError, HeadgateError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread's root: a damaged file may raise anything at all
             failure = self._failed(error)
             return [(job, failure) for job in group]
         self.commits += 1

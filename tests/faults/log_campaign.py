@@ -107,7 +107,7 @@ def row_2(factor: float) -> Result:
     seeds = max(5, int(1000 * factor))
     outcomes = [asyncio.run(power_cut(seed, "full")) for seed in range(seeds)]
     acked, lost = (sum(outcome[index] for outcome in outcomes) for index in (0, 1))
-    prefixes = all([asyncio.run(power_cut(seed, "relaxed"))[2] for seed in range(max(5, seeds // 10))])
+    prefixes = all(asyncio.run(power_cut(seed, "relaxed"))[2] for seed in range(max(5, seeds // 10)))
     figures = f"{seeds} cuts, {acked} acknowledged, {lost} lost; relaxed keeps a beginning without holes: {prefixes}"
     return Result(2, "log: power cut", figures, passed=lost == 0 and prefixes)
 

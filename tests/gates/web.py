@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from headgate.spec.plan import Plan
 from tests.gates.inside import Serving, serving
 
 PATIENCE = 10.0  # seconds until a test that waits in vain says so
 
 
 @asynccontextmanager
-async def web(config: str, **given: Any) -> AsyncIterator[tuple[httpx2.AsyncClient, Serving]]:
+async def web(config: str | Plan, **given: Any) -> AsyncIterator[tuple[httpx2.AsyncClient, Serving]]:
     """A served gate, and a client whose paths are the gate's."""
     async with serving(config, **given) as served, client_of(served.url) as client:
         yield client, served

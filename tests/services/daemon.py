@@ -25,11 +25,11 @@ class ServiceError(Exception):
     """A service did not do what it should; the message ends with what it printed last."""
 
 
-class Unavailable(Exception):  # noqa: N818 - a reason, not yet an error: the next way of having the service is tried
+class Unavailable(Exception):
     """This way of having a service is not open here; the message says why."""
 
 
-class Uncontrollable(Exception):  # noqa: N818 - it tells what the service is
+class Uncontrollable(Exception):
     """The service is not ours to stop, kill or pause."""
 
 

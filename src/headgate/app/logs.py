@@ -1,5 +1,6 @@
 """The log: one line per event, for people or as JSON, on standard error."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -38,7 +39,9 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             event["traceback"] = _clean(self.formatException(record.exc_info))
-        return json_encode(event).decode()
+        line = json_encode(event).decode()
+        # JSON leaves some characters alone that end a line or move a cursor; in ASCII none of them is left.
+        return line if line.isprintable() else json.dumps(json.loads(line))
 
 
 def _clean(value: object) -> object:

@@ -5,6 +5,6 @@ import json
 
 def command() -> None:
     """Print the JSON Schema of the configuration, so that editors complete and check it."""
-    from headgate.spec import json_schema
+    from headgate.spec.describe import json_schema
 
     print(json.dumps(json_schema(), indent=2))

@@ -179,7 +179,9 @@ def _paths(interfaces: Iterable[InterfaceSpec], ground: Ground) -> Iterator[Prob
 
 def _groups(document: Document, ground: Ground) -> Iterator[Problem]:
     groups = document.runtime.platform.process_groups
-    yield from _once([(group.name, (*_GROUPS, at, "name")) for at, group in enumerate(groups)], "is the name of the group", ground)
+    yield from _once(
+        [(group.name, (*_GROUPS, at, "name")) for at, group in enumerate(groups)], "is the name of the group", ground
+    )
 
 
 def _once(named: Iterable[tuple[str, Path]], what: str, ground: Ground) -> Iterator[Problem]:

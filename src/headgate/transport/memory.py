@@ -90,9 +90,7 @@ class _Stream:
     def _floor(self) -> int:
         self.refresh()
         needed = (
-            self.ledger.floor()
-            if self.ledger is not None
-            else min(self.cursors.values(), default=self.ring.newest)
+            self.ledger.floor() if self.ledger is not None else min(self.cursors.values(), default=self.ring.newest)
         )
         return max(needed, self.ring.oldest)
 

@@ -63,13 +63,9 @@ def _receipt(answer: bytes, count: int) -> Receipt:
     except (msgspec.MsgspecError, KeyError, TypeError, PositionError):
         places = []
     if len(places) != count:
-        raise TransportError(
-            f"the peer acknowledged {len(places)} of {count} messages in words we cannot read"
-        )
+        raise TransportError(f"the peer acknowledged {len(places)} of {count} messages in words we cannot read")
     spots = [next(iter(place.offsets.items())) for place in places]
-    return Receipt(
-        places[0].epoch, [offset - 1 for _, offset in spots], [partition for partition, _ in spots]
-    )
+    return Receipt(places[0].epoch, [offset - 1 for _, offset in spots], [partition for partition, _ in spots])
 
 
 def _refusal(status: int, answer: bytes, url: str) -> TransportError:

@@ -40,9 +40,7 @@ class HttpTransport:
         self._sinks.append(HttpSink(self._peer, stream))
         return self._sinks[-1]
 
-    async def open_source(
-        self, stream: StreamSettings, start: Start, cursor: str | None = None
-    ) -> HttpSource:
+    async def open_source(self, stream: StreamSettings, start: Start, cursor: str | None = None) -> HttpSource:
         source = HttpSource(self._peer, stream, start, cursor)
         self._sources = [open_one for open_one in self._sources if not open_one.closed]
         self._sources.append(source)
@@ -63,9 +61,7 @@ class HttpTransport:
             ends = Position.parse(row["oldest"]), Position.parse(row["newest"])
             return Extent(*ends, row["messages"], row["dropped"])
         except (msgspec.MsgspecError, StopIteration, KeyError, TypeError):
-            raise Unavailable(
-                f"{url} does not say how far stream {name!r} reaches (status {status})"
-            ) from None
+            raise Unavailable(f"{url} does not say how far stream {name!r} reaches (status {status})") from None
 
     def trouble(self) -> str | None:
         return "; ".join(self._peer.troubles.values()) or None

@@ -88,7 +88,7 @@ class Consuming:
             self.consumer = client.Consumer(self._settings)
             self._consume()
             self._serve_commits()
-        except Exception:  # the root of a thread
+        except Exception:  # noqa: BLE001 - the root of a thread
             logger.exception("the consumer of topic %s ended", self._topic)
         finally:
             if self.consumer is not None:

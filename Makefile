@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FACTOR
 
 .DEFAULT_GOAL := help
-.PHONY: help env services demo test check format bench test-faults constraints clean
+.PHONY: help env services demo test check format bench test-faults reference constraints clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,9 @@ bench: services ## Measure (ARGS="--help" says what there is)
 
 test-faults: services ## The long campaign of killed brokers and lost power (FACTOR=5 for five times as much)
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+reference: env ## Write the configuration reference from the grammar
+	@tools/make-reference
 
 constraints: ## Pin the newest versions that pyproject.toml allows
 	@tools/make-constraints $(PYTHON)

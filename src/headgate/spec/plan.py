@@ -30,10 +30,8 @@ class LimitsPlan:
     """What the service takes from its clients."""
 
     request_size_bytes: int = 1_048_576
-    header_size_bytes: int = 32_768
     connections: int = 10_000
     keep_alive_seconds: float = 15.0
-    request_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

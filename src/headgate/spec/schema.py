@@ -22,10 +22,8 @@ class LimitsSpec(Spec):
     """What the service takes from its clients."""
 
     request_size_bytes: int = Field(1_048_576, ge=1, le=2**40, description="The largest request body.")
-    header_size_bytes: int = Field(32_768, ge=1024, le=2**20, description="The largest head of a request.")
     connections: int = Field(10_000, ge=1, le=1_000_000, description="How many clients may be connected at once.")
     keep_alive_seconds: PositiveDuration = Field(15.0, description="How long an idle connection stays open.")
-    request_seconds: PositiveDuration = Field(10.0, description="How long a client may take to send a request.")
 
 
 class ServiceSpec(Spec):

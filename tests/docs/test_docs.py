@@ -1,0 +1,58 @@
+"""What the documentation shows is true: its YAML loads, its links lead somewhere, its options exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from headgate.cli.main import app
+from headgate.spec.reference import reference
+from headgate.spec.resolve import plan_text
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"^\$ headgate (\w[\w-]*)(.*?)(?:#.*)?$", re.MULTILINE)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(language: str) -> list[object]:
+    return list(_blocks(language))
+
+
+def _blocks(language: str) -> Iterator[object]:
+    for page in PAGES:
+        for number, (found, text) in enumerate(BLOCK.findall(page.read_text())):
+            if found == language and "reference" not in page.parts:  # it is made from the grammar and shows overlays
+                yield pytest.param(text, id=f"{named(page)}-{number}")
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_its_yaml_is_a_configuration(text: str) -> None:
+    plan_text(text, environ={})
+
+
+def test_the_reference_is_what_the_grammar_says() -> None:
+    committed = (ROOT / "docs" / "reference" / "configuration.md").read_text()
+    assert committed == reference(), "run `make reference`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_its_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{named(page)} links to {target}"
+
+
+@pytest.mark.parametrize("text", blocks("console"))
+def test_its_commands_and_their_options_exist(text: str) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name, rest in COMMAND.findall(text):
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        for option in re.findall(r"(?<= )--?[a-z][\w-]*", rest):
+            assert option in options, f"headgate {name} has no {option}"

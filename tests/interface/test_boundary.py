@@ -99,7 +99,8 @@ async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_read() 
         assert answer.status == 413
         assert answer.all("connection") == ["close"]
         assert json.loads(answer.body) == {
-            "error": "the body is over the limit of 1000 bytes; send it in smaller batches",
+            "error": "the body is over the limit of 1000 bytes;"
+            " send less at once, or raise service.limits.request_size_bytes",
             "type": "body_too_large",
         }
 

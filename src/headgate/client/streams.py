@@ -89,6 +89,8 @@ class StreamClient:
             await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
         if "positions" in content:
             return content
+        if answer.status_code == 404:
+            await self._listed(stream)  # raises with a hint at the names there are
         raise self._refusal(answer, content)
 
     async def follow(

@@ -5,6 +5,7 @@ A codec also knows its JSON form, so that any stream can be read and written by 
 
 import base64
 import binascii
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +19,7 @@ json_encode = msgspec.json.Encoder().encode
 _json_decode = msgspec.json.Decoder().decode
 _json_skim = msgspec.json.Decoder(msgspec.Raw).decode
 _BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_BAD_VALUE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class MessageSerializer(Protocol[T]):
@@ -54,7 +56,11 @@ class Codec(MessageSerializer[T], Protocol[T]):
 
 
 class JsonCodec:
-    """JSON, as strict as RFC 8259: no NaN, no trailing comma, UTF-8 only."""
+    """JSON, as strict as RFC 8259: no NaN, no trailing comma, UTF-8 only.
+
+    What is published must also be of use to who decodes it: `1e400` and numbers of thousands of digits are refused.
+    A NaN or an infinity in a value becomes null.
+    """
 
     name = "json"
     content_type = "application/json"
@@ -67,27 +73,27 @@ class JsonCodec:
         return decode_json(body)
 
     def check(self, body: bytes) -> None:
-        check_json(body)
+        decode_json(body)
 
     def to_json(self, body: bytes) -> bytes:
         check_json(body)
         return body
 
     def from_json(self, text: bytes) -> bytes:
-        check_json(text)
+        decode_json(text)
         return text
 
 
-class _Converting:
+class _Converting(ABC):
     """The JSON form of a codec whose bytes are not JSON: by way of the value."""
 
     json_is_base64 = False
 
-    def decode(self, body: bytes) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def decode(self, body: bytes) -> Any: ...
 
-    def encode(self, value: Any) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def encode(self, value: Any) -> bytes: ...
 
     def check(self, body: bytes) -> None:
         self.decode(body)
@@ -154,7 +160,7 @@ class MsgpackCodec(_Converting):
     def encode(self, value: Any) -> bytes:
         try:
             return msgspec.msgpack.encode(value)
-        except (TypeError, OverflowError, RecursionError) as error:
+        except _BAD_VALUE as error:
             raise CodecError(f"the value cannot be written as MessagePack: {error}") from None
 
     def decode(self, body: bytes) -> Any:
@@ -191,12 +197,18 @@ class DelimitedCodec(_Converting):
             value = [value.get(field, "") for field in self.fields]
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise CodecError(f"a delimited stream takes a list of strings, not {_kind(value)}")
+        if self.fields and len(value) != len(self.fields):
+            raise CodecError(f"expected {len(self.fields)} fields, found {len(value)}")
         return [self._cell(cell) for cell in value]
 
     def _cell(self, cell: Any) -> str:
         if not isinstance(cell, str | int | float) or isinstance(cell, bool):
             raise CodecError(f"a field is a string or a number, not {_kind(cell)}")
-        if self.delimiter in (text := str(cell)):
+        try:
+            text = str(cell)
+        except ValueError as error:
+            raise CodecError(f"a field cannot be written: {error}") from None
+        if self.delimiter in text:
             raise CodecError(f"a field holds the delimiter {self.delimiter!r}")
         return text
 
@@ -226,7 +238,7 @@ def encode_json(value: Any) -> bytes:
     """JSON bytes of a value, or a `CodecError`."""
     try:
         text = json_encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+    except _BAD_VALUE as error:
         raise CodecError(f"the value cannot be written as JSON: {error}") from None
     return text
 
@@ -240,7 +252,7 @@ def decode_json(text: bytes) -> Any:
 
 
 def check_json(text: bytes) -> None:
-    """Refuse what is not JSON, without building the value."""
+    """Refuse what is not JSON, without building the value: numbers may be beyond what Python holds."""
     try:
         _json_skim(text)
         if not text.isascii():

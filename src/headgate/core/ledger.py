@@ -9,7 +9,7 @@ class Ledger:
     def __init__(self) -> None:
         self._next = 0
         self._returned: deque[range] = deque()
-        self._out: dict[int, deque[range]] = {}
+        self._out: dict[int, list[range]] = {}  # each reader's in the order in which it took them
         self.dropped = 0
 
     def __repr__(self) -> str:
@@ -20,7 +20,7 @@ class Ledger:
         """Up to `limit` offsets for this reader, in one run; empty when nothing waits."""
         taken = self._take_returned(limit) or self._take_next(newest, limit)
         if taken:
-            self._out.setdefault(reader, deque()).append(taken)
+            self._out.setdefault(reader, []).append(taken)
         return taken
 
     def _take_returned(self, limit: int) -> range:
@@ -37,9 +37,16 @@ class Ledger:
         return taken
 
     def done(self, reader: int, before: int) -> None:
-        """This reader is finished with what it took before that offset."""
-        kept = (range(max(run.start, before), run.stop) for run in self._out.get(reader, ()))
-        self._out[reader] = deque(run for run in kept if run)
+        """This reader is finished with what it took up to the message before that offset.
+
+        What it took later it still has, also where that came back from another reader and has lower offsets.
+        """
+        runs = self._out.get(reader, [])
+        for place, run in enumerate(runs):
+            if run.start < before <= run.stop:
+                rest = range(before, run.stop)
+                self._out[reader] = [rest, *runs[place + 1 :]] if rest else runs[place + 1 :]
+                return
 
     def give_back(self, reader: int) -> None:
         """This reader is gone: what it had out is handed out again, in order."""

@@ -14,8 +14,8 @@ import msgspec
 from headgate.core.message import Message
 from headgate.errors import PositionError
 
-_SINGLE = re.compile(r"([0-9A-Za-z_-]{1,64}):(\d{1,19})")
-_VECTOR = re.compile(r"([0-9A-Za-z_-]{1,64}):(\d{1,9}-\d{1,19}(?:,\d{1,9}-\d{1,19}){0,9999})")
+_SINGLE = re.compile(r"([0-9A-Za-z_-]{1,64}):(\d{1,19})", re.ASCII)
+_VECTOR = re.compile(r"([0-9A-Za-z_-]{1,64}):(\d{1,9}-\d{1,19}(?:,\d{1,9}-\d{1,19}){0,9999})", re.ASCII)
 _HIGHEST = 2**63 - 1
 
 
@@ -36,8 +36,10 @@ class Position(msgspec.Struct, frozen=True):
         if match := _SINGLE.fullmatch(text):
             return cls(match[1], {0: _offset(match[2])})
         if match := _VECTOR.fullmatch(text):
-            pairs = (item.split("-") for item in match[2].split(","))
-            return cls(match[1], {int(partition): _offset(offset) for partition, offset in pairs})
+            pairs = [item.split("-") for item in match[2].split(",")]
+            offsets = {int(partition): _offset(offset) for partition, offset in pairs}
+            if len(offsets) == len(pairs):
+                return cls(match[1], offsets)
         raise PositionError(f"{text[:80]!r} is not a position; take one from an answer of this stream")
 
     @property
@@ -117,13 +119,20 @@ class Last:
 Start = Oldest | Newest | At | Since | Last
 
 
+_LAST = re.compile(r"last:(\d{1,12})", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[ +-]\d\d:\d\d)?", re.ASCII
+)
+
+
 def parse_start(text: str) -> Start:
     """`oldest`, `newest`, `last:N`, a moment (RFC 3339) or a position."""
     if text in ("oldest", "newest"):
         return Oldest() if text == "oldest" else Newest()
-    if match := re.fullmatch(r"last:(\d{1,12})", text):
+    if match := _LAST.fullmatch(text):
         return Last(int(match[1]))
-    if re.match(r"\d{4}-\d\d-\d\d[Tt ]", text):
+    if _DAY.match(text):
         return Since(_nanoseconds(text))
     try:
         return At(Position.parse(text))
@@ -133,19 +142,17 @@ def parse_start(text: str) -> Start:
         ) from None
 
 
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(.*)")
-
-
 def _nanoseconds(text: str) -> int:
-    # A plus sign in a query string arrives as a space.
-    match = _MOMENT.fullmatch(re.sub(r"(?<=\d) (?=\d\d:\d\d$)", "+", text))
+    match = _MOMENT.fullmatch(text)
     try:
         if match is None:
             raise ValueError
-        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{match[4]}")
+        day, time, fraction, zone = match.groups()
+        # A plus sign in a query string arrives as a space.
+        moment = datetime.fromisoformat(f"{day}T{time}{(zone or 'Z').upper().replace(' ', '+')}")
     except ValueError:
         raise PositionError(f"{text[:80]!r} is not an RFC 3339 time") from None
-    if moment.tzinfo is None:
+    if zone is None:
         raise PositionError(f"{text[:80]!r} has no time zone; append Z for UTC")
-    fraction = int((match[3] or "0").ljust(9, "0"))
-    return max(0, int(moment.timestamp()) * 1_000_000_000 + fraction)
+    nanoseconds = int(moment.timestamp()) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+    return min(max(0, nanoseconds), _HIGHEST)

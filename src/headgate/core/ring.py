@@ -9,7 +9,10 @@ from headgate.core.message import Message
 
 
 class Ring:
-    """Keeps at most `messages`, none older than `age` ns. An age is measured by a message's own timestamp."""
+    """Keeps at most `messages`, none older than `age` ns. An age is measured by a message's own timestamp.
+
+    Messages go in the order in which they came: one that is too old goes after all that came before it.
+    """
 
     def __init__(
         self, *, messages: int = 10_000, age: int | None = None, clock: Callable[[], int] = time.time_ns
@@ -71,6 +74,12 @@ class Ring:
         while self.oldest < self.newest and self._at(self.oldest).timestamp < horizon:
             self._slots[self.oldest % self.capacity] = None
             self.oldest += 1
+
+    def expires_in(self) -> int | None:
+        """In how many ns the oldest message is too old; None when none ever is."""
+        if self.age is None or not len(self):
+            return None
+        return max(0, self._at(self.oldest).timestamp + self.age - self._clock() + 1)
 
     def since(self, timestamp: int) -> int:
         """The offset of the first message whose timestamp is this or later."""

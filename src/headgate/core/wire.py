@@ -144,9 +144,15 @@ def envelope(message: Message[bytes], codec: Codec[Any], position: str | None) -
 
 def _json_value(body: bytes, codec: Codec[Any]) -> tuple[bytes, str | None]:
     try:
-        return codec.to_json(body), "base64" if codec.json_is_base64 else None
+        text = codec.to_json(body)
     except CodecError:
         return b'"' + base64.b64encode(body) + b'"', "base64"
+    if b"\n" in text or b"\r" in text:  # between tokens only, as JSON has it: an envelope is one line
+        text = text.translate(_ONE_LINE)
+    return text, "base64" if codec.json_is_base64 else None
+
+
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 def read_envelopes(body: bytes, codec: Codec[Any]) -> list[Message[bytes] | CodecError]:
@@ -184,7 +190,7 @@ def _body(item: JsonMessage, codec: Codec[Any]) -> bytes:
         raise CodecError(f'encoding {item.encoding!r} is unknown; leave it out or say "base64"')
     try:
         body = decode_base64(msgspec.json.decode(text, type=str))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CodecError(f"a base64 value is a string: {error}") from None
     codec.check(body)
     return body

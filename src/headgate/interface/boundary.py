@@ -1,5 +1,6 @@
 """The boundary: the one place that every request passes."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -50,6 +51,11 @@ class Boundary:
         self._stats.in_flight += 1
         try:
             await self._serve(request, outgoing)
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            # The root of a request's task: the server would print a traceback for what is no failure.
+            logger.warning("cut off: the time to drain is over", extra={"path": label, "request_id": request.id})
         finally:
             self._stats.in_flight -= 1
             self._stats.count(label, method, outgoing.status, self._clock() - began)

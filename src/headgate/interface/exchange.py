@@ -82,7 +82,8 @@ class Request:
             raise self._too_large()
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the body is over the limit of {self.limit} bytes; send it in smaller batches")
+        told = f"the body is over the limit of {self.limit} bytes"
+        return BodyTooLarge(f"{told}; send less at once, or raise service.limits.request_size_bytes")
 
     async def gone(self) -> None:
         """Return when the client closes the connection."""

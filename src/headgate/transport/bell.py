@@ -22,11 +22,10 @@ class Bell:
         """Wait for the next ring; False when so many `seconds` passed without one."""
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()
-        if seconds is None:
-            await asyncio.shield(self._waiting)
-            return True
         try:
-            await asyncio.wait_for(asyncio.shield(self._waiting), seconds)
+            # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with the ring.
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._waiting)
         except TimeoutError:
             return False
         return True

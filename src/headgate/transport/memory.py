@@ -94,6 +94,11 @@ class _Stream:
         )
         return max(needed, self.ring.oldest)
 
+    def expires_in(self) -> float | None:
+        """In how many seconds there is room because something is too old; None when it never is."""
+        nanoseconds = self.ring.expires_in()
+        return None if nanoseconds is None else nanoseconds / 1e9
+
     def refresh(self) -> None:
         """Let go of what is too old."""
         self.ring.expire()
@@ -160,7 +165,7 @@ class MemorySink:
             if room := self._stream.room():
                 offsets += self._stream.append(batch[len(offsets) : len(offsets) + room])
             else:
-                await self._stream.bell.wait()
+                await self._stream.bell.wait(self._stream.expires_in())
         return offsets
 
     def _refuse_closed(self) -> None:

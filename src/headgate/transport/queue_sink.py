@@ -2,15 +2,14 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from headgate.core.codec import JsonCodec, MessageSerializer
-from headgate.core.ledger import Ledger
 from headgate.core.message import Message
-from headgate.core.ring import Ring
 
 T = TypeVar("T")
 
@@ -30,10 +29,14 @@ class QueueBasedMessageSink(Generic[T]):
         serializer: MessageSerializer[T] | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        age = None if max_age_seconds is None else int(max_age_seconds * 1e9)
+        if max_size < 1:
+            raise ValueError("a queue keeps at least one message")
+        self.max_size = max_size
+        self.dropped = 0  # how many had to go before anybody read them
+        self._age = None if max_age_seconds is None else int(max_age_seconds * 1e9)
         self._codec: MessageSerializer[T] = serializer or JsonCodec()
-        self._ring = Ring(messages=max_size, age=age, clock=clock)
-        self._ledger = Ledger()
+        self._clock = clock
+        self._waiting: deque[Message[bytes]] = deque()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -41,31 +44,28 @@ class QueueBasedMessageSink(Generic[T]):
 
     def __len__(self) -> int:
         with self._lock:
-            self._refresh()
-            return self._ledger.waiting(self._ring.newest)
-
-    @property
-    def dropped(self) -> int:
-        """How many nobody read before they had to go."""
-        return self._ledger.dropped
+            self._drop_old()
+            return len(self._waiting)
 
     def publish_messages(self, messages: Sequence[Message[T]]) -> None:
         """Keep a batch. Values are encoded now: one that cannot be is a `CodecError`, and nothing is kept."""
-        encoded = [replace(message, value=self._codec.encode(message.value)) for message in messages]
+        encoded: list[Any] = [replace(message, value=self._codec.encode(message.value)) for message in messages]
         with self._lock:
-            self._ring.append(encoded)  # type: ignore[arg-type]
-            self._refresh()
+            self._waiting.extend(encoded)
+            for _ in range(len(self._waiting) - self.max_size):
+                self._waiting.popleft()
+                self.dropped += 1
 
     def drain(self, limit: int | None = None) -> list[Message[T]]:
         """What waits, oldest first; it waits no longer."""
         with self._lock:
-            self._refresh()
-            most = self._ring.capacity if limit is None else limit
-            taken = self._ledger.take(0, newest=self._ring.newest, limit=most)
-            self._ledger.done(0, taken.stop)
-            messages = self._ring.read(taken.start, len(taken))
-        return [replace(message, value=self._codec.decode(message.value)) for message in messages]  # type: ignore[arg-type]
+            self._drop_old()
+            count = len(self._waiting) if limit is None else min(limit, len(self._waiting))
+            messages: list[Any] = [self._waiting.popleft() for _ in range(count)]
+        return [replace(message, value=self._codec.decode(message.value)) for message in messages]
 
-    def _refresh(self) -> None:
-        self._ring.expire()
-        self._ledger.drop_before(self._ring.oldest)
+    def _drop_old(self) -> None:
+        if self._age is not None:
+            horizon, before = self._clock() - self._age, len(self._waiting)
+            self._waiting = deque(message for message in self._waiting if message.timestamp >= horizon)
+            self.dropped += before - len(self._waiting)

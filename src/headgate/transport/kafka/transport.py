@@ -12,7 +12,7 @@ from headgate.transport.kafka.producer import KafkaSink, Producer
 from headgate.transport.kafka.source import KafkaQueueSource, KafkaSource
 
 CLOSE_SECONDS = 5.0
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 
 
 class KafkaTransport:

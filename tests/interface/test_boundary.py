@@ -113,6 +113,18 @@ async def test_a_body_without_a_length_is_refused_where_it_passes_the_limit() ->
         assert (await connection.answer()).status == 413
 
 
+async def test_a_client_that_sends_far_too_much_always_learns_why() -> None:
+    # A connection that is closed on unread bytes is reset, and the reset overtakes the answer.
+    async with web(SMALL) as (client, served):
+        bodies = [b"x" * 2_000_000] * 30
+        answers = [await client.post("/streams/notes/messages", content=body) for body in bodies]
+        assert {answer.status_code for answer in answers} == {413}
+        served.gate.drain()
+        answers = [await client.post("/streams/notes/messages", content=body) for body in bodies]
+        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.headers["connection"] for answer in answers} == {"close"}
+
+
 async def test_a_body_as_large_as_the_limit_is_taken() -> None:
     async with web(SMALL) as (client, _):
         answer = await client.post("/streams/notes/messages", content=b"x" * 1000)

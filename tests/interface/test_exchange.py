@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headgate.errors import BadRequest, BodyTooLarge
+from headgate.interface import exchange
 from headgate.interface.exchange import ClientGone, Event, Request, Response, json, refusal, respond
 
 GONE = {"type": "http.disconnect"}
@@ -207,6 +208,35 @@ async def settled(request: Request, send: Any = None) -> list[bool]:
 
     await asyncio.gather(respond(request, Response(200, b"abc", settle=settle), send or Out()), return_exceptions=True)
     return told
+
+
+async def test_a_body_that_is_refused_is_seen_out_after_the_answer() -> None:
+    out = Out()
+    request = asked(part(b"x" * 100, more=True), part(b"x", more=True), part(b""))
+    await respond(request, Response(413, b"no", unread=True), out)
+    assert [event.get("body") for event in out.events] == [None, b"no", b""]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(request.receive(), 0.01)  # nothing is left of it
+
+
+async def test_a_body_without_end_is_seen_out_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_LINGER_BYTES", 1000)
+    taken: list[int] = []
+
+    async def receive() -> Event:
+        taken.append(100)
+        return part(b"x" * 100, more=True)
+
+    request = Request(asked().scope, receive, limit=10, id="1")
+    await respond(request, Response(413, unread=True), Out())
+    assert sum(taken) == 1000
+
+
+async def test_a_body_that_drips_is_seen_out_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_LINGER_SECONDS", 0.01)
+    out = Out()
+    await respond(asked(part(b"x", more=True)), Response(413, unread=True), out)
+    assert out.events[-1] == {"type": "http.response.body", "body": b""}
 
 
 def test_a_json_response_takes_headers_by_python_names() -> None:

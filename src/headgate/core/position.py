@@ -51,6 +51,10 @@ class Position(msgspec.Struct, frozen=True):
         """This place moved to just after `message`."""
         return Position(self.epoch, {**self.offsets, message.partition: message.offset + 1})
 
+    def before(self, messages: "Sequence[Message[bytes]]") -> "Position":
+        """This place moved back to before `messages`, which are the last ones before it."""
+        return Position(self.epoch, {**self.offsets, **{m.partition: m.offset for m in reversed(messages)}})
+
     def __str__(self) -> str:
         if self.offsets.keys() == {0}:
             return f"{self.epoch}:{self.offsets[0]}"

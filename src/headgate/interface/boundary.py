@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 
-from headgate.errors import BadRequest, Draining, HeadgateError
+from headgate.errors import BodyTooLarge, Draining, HeadgateError
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -102,7 +102,7 @@ class _Outgoing:
         if event["type"] == "http.response.start":
             self.status = event["status"]
             event["headers"] = [*event["headers"], (b"x-request-id", self._id.encode())]
-            if self._boundary.draining:
+            if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
 
@@ -126,8 +126,9 @@ def render(error: HeadgateError, request: Request) -> Response:
     response = _error(error.status, str(error), error.code, request)
     if error.retriable:
         response.headers["Retry-After"] = "1"
-    if isinstance(error, BadRequest) and error.status == 413:
-        response.headers["Connection"] = "close"  # the rest of the body is not read
+    if isinstance(error, BodyTooLarge):
+        response.headers["Connection"] = "close"
+    response.unread = isinstance(error, BodyTooLarge | Draining)
     return response
 
 

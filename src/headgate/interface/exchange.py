@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -17,6 +17,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Value = TypeVar("Value")
 PROBLEM = "application/problem+json"
+_LINGER_BYTES, _LINGER_SECONDS = 16 * 1024 * 1024, 5.0  # for a body that is refused to be seen out
 _TURNS = 6  # of the loop, for an end that the kernel knows of to reach us: socket, transport, protocol, request
 
 
@@ -130,6 +131,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     chunks: AsyncGenerator[bytes, None] | None = None
+    unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
 
 
@@ -169,11 +171,28 @@ async def _send(request: Request, response: Response, send: Send) -> bool:
         async with aclosing(response.chunks):
             await request.unless_gone(_send_chunks(response.chunks, send))
         await send({"type": "http.response.body", "body": b""})
+    elif response.unread:
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        await _see_out(request)
+        await send({"type": "http.response.body", "body": b""})
     elif response.settle is None:
         await send({"type": "http.response.body", "body": response.body})
     else:
         return await _send_and_look(request, response.body, send)
     return True
+
+
+async def _see_out(request: Request) -> None:
+    """Let go of the rest of a body, up to a limit. A connection that is closed on bytes that nobody read is
+    reset, and the client may never see the answer that went out before."""
+    left = _LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while left > 0:
+                event = await request.receive()
+                if not event.get("more_body"):  # it is over, or the client is gone
+                    return
+                left -= len(event["body"])
 
 
 async def _send_and_look(request: Request, body: bytes, send: Send) -> bool:

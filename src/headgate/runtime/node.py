@@ -2,12 +2,13 @@
 
 import importlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from headgate.core.message import Message
 from headgate.errors import NodeError
@@ -40,8 +41,8 @@ def node(
     """Declare a function as a node.
 
     It gets the value of each message of its input streams, decoded and converted to the type of its
-    parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch.
-    What it returns or yields is published to its output streams: a value, a `Message`, a list of either, or
+    parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch,
+    and with `Message[Order]` the value is an `Order`. What it returns or yields is published to its output streams: a value, a `Message`, a list of either, or
     None for nothing. A plain function runs in a thread. An async generator without a parameter is a source.
     """
 
@@ -83,7 +84,7 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise NodeError(
             f"module {name!r} of runtime.discovery_modules is not found beside the configuration or installed"
@@ -92,7 +93,8 @@ def _import(name: str) -> ModuleType:
 
 def declared_in(module: ModuleType) -> list[Declaration]:
     """The nodes that a module holds, in the order of their names."""
-    marked = (getattr(value, _MARK, None) for _, value in sorted(vars(module).items()))
+    # Statically: what else a module holds may answer to any name, or raise.
+    marked = (inspect.getattr_static(value, _MARK, None) for _, value in sorted(vars(module).items()))
     return [mark for mark in marked if isinstance(mark, Declaration)]
 
 
@@ -105,24 +107,34 @@ class Call:
 
     def __init__(self, declaration: Declaration) -> None:
         self.function = declaration.function
-        self.wants = _annotation(declaration.function)
-        self.takes_batch = get_origin(self.wants) in (list, Sequence) and _is_message(get_args(self.wants)[0])
-        self.takes_message = _is_message(self.wants)
+        wants = _annotation(declaration)
+        self.takes_batch = get_origin(wants) in (list, Sequence) and _is_message(get_args(wants)[0])
+        if self.takes_batch:
+            [wants] = get_args(wants)
+        self.takes_message = _is_message(wants)
+        self._value = next(iter(get_args(wants)), Any) if self.takes_message else wants
         self.is_async = inspect.iscoroutinefunction(self.function)
         self.is_generator = inspect.isasyncgenfunction(self.function)
 
-    def argument(self, message: Message[Any]) -> Any:
-        """What the function is called with for this message. May raise a `ValidationError`."""
-        if self.takes_message:
-            return message
-        return message.value if self.wants is Any else msgspec.convert(message.value, self.wants)
+    def converted(self, message: Message[Any]) -> Message[Any]:
+        """The message with its value as the function wants it. May raise a `ValidationError`."""
+        return message if self._value is Any else replace(message, value=msgspec.convert(message.value, self._value))
+
+    def argument(self, messages: Sequence[Message[Any]]) -> Any:
+        """What the function is called with for these messages."""
+        if self.takes_batch:
+            return list(messages)
+        return messages[0] if self.takes_message else messages[0].value
 
 
-def _annotation(function: Callable[..., Any]) -> Any:
-    parameters = list(inspect.signature(function).parameters)
+def _annotation(declaration: Declaration) -> Any:
+    parameters = list(inspect.signature(declaration.function).parameters)
     if not parameters:
         return Any
-    return get_type_hints(function).get(parameters[0], Any)
+    try:
+        return get_type_hints(declaration.function).get(parameters[0], Any)
+    except Exception as error:  # noqa: BLE001 - an annotation may be any expression
+        raise NodeError(f"the annotations of node {declaration.name!r} cannot be read: {error}") from None
 
 
 def _is_message(annotation: Any) -> bool:
@@ -138,7 +150,17 @@ def results(returned: Any) -> list[Any]:
 
 async def gather(values: AsyncIterator[Any]) -> list[Any]:
     """What a generator node yielded for one message."""
-    return [value async for value in values]
+    return [item async for value in values for item in results(value)]
+
+
+def in_thread(function: Callable[..., Any], argument: Any) -> list[Any]:
+    """Call a plain function, and run it to its end if it is a generator."""
+    try:
+        returned = function(argument)
+        values = returned if isinstance(returned, Generator) else [returned]
+        return [item for value in values for item in results(value)]
+    except StopIteration as error:  # which no future can carry, so that nobody would ever hear of it
+        raise RuntimeError("the function raised StopIteration") from error
 
 
 def wired(

@@ -31,6 +31,7 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(self._guard(name, work), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before it began
         return task
 
     async def _guard(self, name: str, work: Coroutine[Any, Any, object]) -> object:
@@ -60,13 +61,16 @@ def backoff(attempt: int, *, first: float = 0.1, most: float = 10.0) -> float:
 
 
 async def finish_or_cancel(work: Awaitable[Any], stop: Callable[[], Awaitable[object]]) -> Any:
-    """The result of `work`, unless `stop` comes first: then `work` is cancelled and None is the answer."""
+    """The result of `work`, unless `stop` comes first: then `work` is cancelled and None is the answer.
+
+    Work that comes to its end in spite of that has a result all the same.
+    """
     working = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
     finally:
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
+    return None if working.cancelled() else working.result()

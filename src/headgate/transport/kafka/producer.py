@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from headgate.core.message import Message
 from headgate.core.position import Receipt
@@ -12,6 +14,7 @@ from headgate.errors import StreamClosed, TransportError, Unavailable
 from headgate.transport.base import StreamSettings
 from headgate.transport.bell import Bell
 from headgate.transport.kafka.client import client, translated
+from headgate.transport.kafka.cluster import Cluster, topic_of
 from headgate.transport.kafka.records import headers_of, milliseconds
 
 _POLL_SECONDS = 0.2
@@ -65,16 +68,16 @@ class Producer:
         self._thread = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._thread.start()
 
-    async def send(self, stream: StreamSettings, batch: Sequence[Message[bytes]], epoch: str) -> Receipt:
+    async def send(self, stream: StreamSettings, batch: Sequence[Message[bytes]]) -> Receipt:
         """Send a batch and return when all of it is acknowledged."""
         if not batch:
-            return Receipt(epoch, ())
+            return Receipt("", ())
         parcel = Parcel(len(batch), self._done)
         await self._enqueue(stream, batch, parcel)
         await parcel.future
         if parcel.error is not None:
             raise parcel.error
-        return Receipt(epoch, parcel.offsets, parcel.partitions)
+        return Receipt("", parcel.offsets, parcel.partitions)
 
     async def _enqueue(self, stream: StreamSettings, batch: Sequence[Message[bytes]], parcel: Parcel) -> None:
         """Hand the messages over in order. A full queue is waited for, no longer than a send may take."""
@@ -154,10 +157,10 @@ def _complete(futures: list["asyncio.Future[None]"]) -> None:
 class KafkaSink:
     """Puts batches into a topic."""
 
-    def __init__(self, producer: Producer, stream: StreamSettings, epoch: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, producer: Producer, cluster: Cluster, stream: StreamSettings) -> None:
         self._producer = producer
+        self._cluster = cluster
         self._stream = stream
-        self._epoch = epoch
         self._sending = 0
         self._idle = Bell()
         self._closed = False
@@ -167,7 +170,8 @@ class KafkaSink:
             raise StreamClosed(f"stream {self._stream.name!r} is closed")
         self._sending += 1
         try:
-            return await self._producer.send(self._stream, batch, await self._epoch())
+            receipt = await self._producer.send(self._stream, batch)
+            return replace(receipt, epoch=await self._cluster.known_epoch(topic_of(self._stream)))
         finally:
             self._sending -= 1
             self._idle.ring()

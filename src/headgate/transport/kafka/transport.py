@@ -60,7 +60,7 @@ class KafkaTransport:
 
     async def open_sink(self, stream: StreamSettings) -> KafkaSink:
         await self._prepare(stream)
-        self._sinks.append(KafkaSink(self._producer, stream, lambda: self._epoch(stream)))
+        self._sinks.append(KafkaSink(self._producer, self._cluster, stream))
         return self._sinks[-1]
 
     async def open_source(
@@ -92,9 +92,6 @@ class KafkaTransport:
                 await self._cluster.ask(self._cluster.ensure, stream)
             except Unavailable:
                 return
-
-    async def _epoch(self, stream: StreamSettings) -> str:
-        return await self._cluster.known_epoch(topic_of(stream))
 
     async def extent(self, stream: StreamSettings) -> Extent:
         self._cluster.use(stream)

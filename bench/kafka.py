@@ -1,7 +1,6 @@
 """Kafka: publishing and reading through the transport, against the library's own flood, on one real broker."""
 
 import asyncio
-import itertools
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -54,12 +53,16 @@ class _Bench:
     def _flood(self, topic: str) -> float:
         settings = {"bootstrap.servers": self._servers, "enable.idempotence": True, "linger.ms": 5}
         producer = Producer({**settings, "queue.buffering.max.messages": 1_000_000})
-        reports = itertools.count()
+        reports: list[int] = []
+
+        def reported(_: object, record: Any) -> None:
+            reports.append(record.offset())
+
         producer.list_topics(timeout=10)
         began = time.perf_counter()
         for _ in range(BATCHES):
             for message in MESSAGES:
-                producer.produce(topic, message.value, message.key, on_delivery=lambda *_: next(reports))
+                producer.produce(topic, message.value, message.key, on_delivery=reported)
             producer.poll(0)
         producer.flush()
         return BATCH * BATCHES / (time.perf_counter() - began)

@@ -44,7 +44,7 @@ def curl(line: str) -> bytes:
     """What a curl command line prints within some seconds."""
     command = shlex.split(line)
     follows = "-N" in command
-    with subprocess.Popen([*command, "--silent"], stdout=subprocess.PIPE) as running:
+    with subprocess.Popen([*command, "--silent", "--max-time", "10"], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         try:
             return b"".join(running.stdout.readline() for _ in range(6)) if follows else running.stdout.read()

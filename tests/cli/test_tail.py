@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,12 @@ def tailing(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A tail that runs, until the block is left."""
     command = [sys.executable, "-m", "headgate", "tail", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        late = threading.Timer(20, running.kill)  # a message that does not come fails the test and hangs nobody
+        late.start()
         try:
             yield running
         finally:
+            late.cancel()
             running.kill()
 
 

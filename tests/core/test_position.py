@@ -30,7 +30,24 @@ def test_partitions_stand_in_their_order() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "e", "e:", ":1", "e:-1", "e:1-", "e:1-2,", "e:1.5", "é:1", "e:1\n", "e f:1", "e:" + "9" * 30, "x" * 100],
+    [
+        "",
+        "e",
+        "e:",
+        ":1",
+        "e:-1",
+        "e:1-",
+        "e:1-2,",
+        "e:1.5",
+        "é:1",
+        "e:1\n",
+        "e f:1",
+        "e:" + "9" * 30,
+        "x" * 100,
+        "e:٣",
+        "e:1-٣",
+        "e:1-2,1-3",
+    ],
 )
 def test_anything_else_is_no_position(text: str) -> None:
     with pytest.raises(PositionError):
@@ -42,7 +59,12 @@ def test_an_offset_beyond_64_bits_is_refused() -> None:
         Position.parse("e:9999999999999999999")
 
 
-@given(st.text(max_size=100))
+@given(
+    st.text(max_size=100)
+    | st.from_regex(r"[a-f0-9]{1,4}:[0-9]{1,25}(-[0-9]{1,25}(,[0-9]{1,10}-[0-9]{1,25})*)?", fullmatch=True)
+    | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{5,9}(\.[0-9]*)?([Zz+ -][0-9:]{0,6})?", fullmatch=True)
+    | st.from_regex(r"last:\d{0,15}", fullmatch=True)
+)
 def test_no_text_raises_anything_else(text: str) -> None:
     with suppress(PositionError):
         parse_start(text)
@@ -52,6 +74,16 @@ def test_the_place_after_a_message_moves_its_partition_alone() -> None:
     place = Position("e", {0: 3, 1: 5}).after(Message(value=b"", partition=1, offset=8))
     assert place == Position("e", {0: 3, 1: 9})
     assert place.offset == 3
+
+
+def test_a_place_moved_back_is_before_the_first_of_each_partition() -> None:
+    batch = [Message(value=b"", partition=p, offset=o) for p, o in [(0, 3), (1, 8), (0, 4)]]
+    assert Position("e", {0: 5, 1: 9, 2: 7}).before(batch) == Position("e", {0: 3, 1: 8, 2: 7})
+    assert Position("e", {0: 5}).before([]) == Position("e", {0: 5})
+
+
+def test_the_place_of_a_stream_without_a_first_partition_is_its_beginning() -> None:
+    assert Position("e", {4: 7}).offset == 0
 
 
 def test_a_receipt_gives_the_place_after_each_message() -> None:
@@ -70,7 +102,11 @@ def test_a_receipt_gives_the_place_after_each_message() -> None:
         ("2022-11-06T21:40:21.123456789Z", Since(1667770821123456789)),
         ("2022-11-06t22:40:21+01:00", Since(1667770821000000000)),
         ("2022-11-06T22:40:21 01:00", Since(1667770821000000000)),  # a plus sign, after a query string
-        ("1960-01-01T00:00:00Z", Since(0)),
+        ("2022-11-06 21:40:21z", Since(1667770821000000000)),
+        ("2022-11-06T21:40:21.12345678999Z", Since(1667770821123456789)),
+        ("1960-01-01T00:00:00.5Z", Since(0)),
+        ("9999-12-31T23:59:59Z", Since(2**63 - 1)),
+        ("last:0", Last(0)),
     ],
 )
 def test_a_start_is_read(text: str, start: object) -> None:
@@ -84,6 +120,13 @@ def test_a_start_is_read(text: str, start: object) -> None:
         ("2022-11-06T21:40:21", "no time zone"),
         ("2022-13-06T21:40:21Z", "not an RFC 3339 time"),
         ("2022-11-06T21", "not an RFC 3339 time"),
+        ("2022-11-06T21:40:21,5Z", "not an RFC 3339 time"),
+        ("2022-11-06T21:40:21+0100", "not an RFC 3339 time"),
+        ("2022-11-06T21:40:21+25:00", "not an RFC 3339 time"),
+        ("2022-11-06T21:40:21Z\n", "not an RFC 3339 time"),
+        ("٢022-11-06T21:40:21Z", "no place to start"),
+        ("last:٣", "no place to start"),
+        ("last:-1", "no place to start"),
         ("last:", "no place to start"),
     ],
 )

@@ -1,6 +1,9 @@
 """The wire forms: literal bytes, round trips, and garbage that only ever is a bad request."""
 
+import contextlib
+import json
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -30,6 +33,28 @@ def test_a_message_in_json() -> None:
     ]
 
 
+def test_a_message_in_json_is_one_line_whatever_its_value_is() -> None:
+    message = Message(value=b'{\r\n  "a": "\\n",\n  "b": [1,\r2]\n}\n', timestamp=7)
+    [text] = envelopes([message], JsonCodec())
+    assert text == (b'{"timestamp":7,"stream":{"kind":"","name":""},"value":{    "a": "\\n",   "b": [1, 2] } }')
+
+
+def test_a_message_in_binary() -> None:
+    message = Message(
+        value=b"v",
+        timestamp=7,
+        stream=StreamId("results", "r"),
+        key=b"\xff",
+        headers=(("h", b"\x00"),),
+        partition=2,
+        offset=4,
+    )
+    literal = b"\x91\x98\x07\xa7results\xa1r\xc4\x01\xff\x91\x92\xa1h\xc4\x01\x00\x02\x04\xc4\x01v"
+    assert pack([message]) == literal
+    assert unpack(literal) == [message]
+    assert pack([Message(value=b"", timestamp=7)]) == b"\x91\x98\x07\xa0\xa0\xc0\x90\x00\xff\xc4\x00"
+
+
 def test_what_json_cannot_hold_is_base64() -> None:
     message = Message(value=b"\xff", timestamp=7, key=b"\xfe", headers=(("h", b"\xfd"), ("t", b"x")))
     [text] = envelopes([message], RawCodec())
@@ -47,6 +72,32 @@ def test_a_value_that_its_codec_refuses_is_shown_in_base64() -> None:
 @given(st.lists(MESSAGES, max_size=5))
 def test_binary_gives_back_what_it_took(messages: list[Message[bytes]]) -> None:
     assert unpack(pack(messages)) == messages
+
+
+@given(st.lists(MESSAGES, max_size=5), st.data())
+def test_a_broken_binary_batch_is_a_bad_request_or_another_batch(
+    messages: list[Message[bytes]], data: st.DataObject
+) -> None:
+    body = _damaged(pack(messages), data)
+    with contextlib.suppress(BadRequest):
+        assert all(isinstance(message.value, bytes) for message in unpack(body))
+
+
+@given(st.lists(MESSAGES, max_size=3), st.data())
+def test_a_broken_json_batch_is_a_bad_request_or_bad_in_places(
+    messages: list[Message[bytes]], data: st.DataObject
+) -> None:
+    body = _damaged(b"[" + b",".join(envelopes(messages, RawCodec())) + b"]", data)
+    with contextlib.suppress(BadRequest):
+        assert all(isinstance(item, Message | CodecError) for item in read_envelopes(body, MsgpackCodec()))
+    with contextlib.suppress(BadRequest):
+        assert all(isinstance(item, bytes) for item in read_values(body))
+
+
+def _damaged(body: bytes, data: st.DataObject) -> bytes:
+    at = data.draw(st.integers(0, len(body)))
+    piece = data.draw(st.sampled_from([b"\xff", b"", b"null", b'"', b"-1", b"9" * 30, b"\\ud800", b"[", b'"base64":1']))
+    return body[:at] + piece + body[at + data.draw(st.integers(0, 3)) :]
 
 
 @given(st.lists(MESSAGES, max_size=5))
@@ -79,6 +130,10 @@ def test_a_bad_value_stands_in_its_place() -> None:
     ("body", "reason"),
     [
         (b'[{"value":5,"encoding":"base64"}]', "a base64 value is a string"),
+        (b'[{"value":"\xff","encoding":"base64"}]', "a base64 value is a string"),
+        (b'[{"value":"AA","encoding":"base64"}]', "not base64"),
+        (b'[{"value":"\xff"}]', "not JSON"),
+        (b'[{"value":1e400}]', "not JSON: Number out of range"),
         (b'[{"value":"/w==","encoding":"base64"}]', "not JSON"),
         (b'[{"value":1,"key":{"base64":"%"}}]', "not base64"),
     ],
@@ -87,6 +142,52 @@ def test_base64_that_is_none_is_refused_in_words(body: bytes, reason: str) -> No
     [error] = read_envelopes(body, JsonCodec())
     assert isinstance(error, CodecError)
     assert reason in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"null", b"5", b'"x"', b"{}", b"[5]", b"[null]", b'{"value":}', b'{"value":1', b'{"value":1}x'),
+        *(b'{"value":1,"key":5}', b'{"value":1,"key":"\xff"}', b'{"value":1,"key":"\\ud800"}', b'{"value":1,"key":{}}'),
+        *(b'{"value":1,"timestamp":1.5}', b'{"value":1,"timestamp":"1"}', b'{"value":1,"headers":{"a":"b"}}'),
+        *(b'{"value":1,"headers":[["a"]]}', b'{"value":1,"stream":"x"}', b'{"value":' + b"[" * 100_000),
+    ],
+)
+def test_what_is_no_batch_of_messages_is_a_bad_request(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="not a batch of messages"):
+        read_envelopes(body, JsonCodec())
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc0", b"\x91\xc0", b"\x91\x91\x07", b"\x91" * 100_000, pack([]) + b"x"])
+def test_what_is_no_binary_batch_is_a_bad_request(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="not a binary message batch"):
+        unpack(body)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=10))
+def test_the_place_after_each_message_leaves_nothing_out_and_repeats_nothing(steps: list[tuple[int, int]]) -> None:
+    place, batch, expected = Position("e", {0: 0, 1: 0, 2: 0}), [], []
+    for partition, gap in steps:  # offsets may leave gaps, as in a compacted topic
+        message = Message(value=b"1", partition=partition, offset=place.offsets[partition] + gap - 1)
+        place = place.after(message)
+        batch.append(message)
+        expected.append(place)
+    bodies = [json.loads(text) for text in envelopes(batch, JsonCodec(), place)]
+    for body, after, rest in zip(bodies, expected, range(1, len(batch) + 1), strict=True):
+        found = Position.parse(body["position"])
+        # What follows is read from there, and nothing that came before.
+        assert all(m.offset >= found.offsets[m.partition] for m in batch[rest:])
+        assert all(m.offset < found.offsets[m.partition] for m in batch[:rest])
+        assert all(found.offsets[p] >= after.offsets[p] for p in found.offsets)
+
+
+@given(st.lists(st.integers(0, 300), max_size=12), st.integers(1, 500))
+def test_pieces_put_together_are_the_batch(sizes: list[int], size: int) -> None:
+    batch = [Message(value=b"x" * length) for length in sizes]
+    cut = list(pieces(batch, size))
+    assert [message for _, piece in cut for message in piece] == batch
+    assert [first for first, _ in cut] == list(accumulate([len(piece) for _, piece in cut], initial=0))[:-1]
+    assert all(piece and (len(piece) == 1 or sum(len(m.value) + 64 for m in piece) <= size) for _, piece in cut)
 
 
 @given(st.binary(max_size=100))

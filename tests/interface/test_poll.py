@@ -419,7 +419,6 @@ async def test_a_client_that_leaves_in_mid_poll_takes_nothing_with_it() -> None:
             assert numbers(await get(client, JOBS)) == [number]
 
 
-@pytest.mark.xfail(strict=True, reason="Pickup.give_back does not wake the poller that waits with the reader in hand")
 async def test_what_a_client_left_goes_to_the_poller_that_waits_already() -> None:
     async with web(QUEUE) as (_, served):
         pickup = served.gate._pickups["jobs"]
@@ -431,7 +430,6 @@ async def test_what_a_client_left_goes_to_the_poller_that_waits_already() -> Non
         assert [message.value for message in (await waiting).messages] == [b"1"]
 
 
-@pytest.mark.xfail(strict=True, reason="Pickup hands a returned parcel out whole, whatever the limit")
 async def test_what_a_client_left_is_given_out_within_the_limit() -> None:
     async with web(QUEUE) as (client, served):
         await publish(served, "jobs", b"1", b"2", b"3")

@@ -6,8 +6,8 @@ from collections import deque
 class Ledger:
     """Hands out every offset once; what a reader gives back is handed out again, first of all."""
 
-    def __init__(self) -> None:
-        self._next = 0
+    def __init__(self, first: int = 0) -> None:
+        self._next = first
         self._returned: deque[range] = deque()
         self._out: dict[int, list[range]] = {}  # each reader's in the order in which it took them
         self.dropped = 0

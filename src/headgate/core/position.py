@@ -125,9 +125,7 @@ Start = Oldest | Newest | At | Since | Last
 
 _LAST = re.compile(r"last:(\d{1,12})", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[ +-]\d\d:\d\d)?", re.ASCII
-)
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[ +-]\d\d:\d\d)?", re.ASCII)
 
 
 def parse_start(text: str) -> Start:

@@ -15,14 +15,19 @@ class Ring:
     """
 
     def __init__(
-        self, *, messages: int = 10_000, age: int | None = None, clock: Callable[[], int] = time.time_ns
+        self,
+        *,
+        messages: int = 10_000,
+        age: int | None = None,
+        clock: Callable[[], int] = time.time_ns,
+        first: int = 0,
     ) -> None:
         if messages < 1:
             raise ValueError("a ring keeps at least one message")
         self.capacity = messages
         self.age = age
-        self.oldest = 0
-        self.newest = 0  # the offset that the next message gets
+        self.oldest = first
+        self.newest = first  # the offset that the next message gets
         self._clock = clock
         self._slots: list[Message[bytes] | None] = []
 

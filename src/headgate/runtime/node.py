@@ -41,9 +41,10 @@ def node(
     """Declare a function as a node.
 
     It gets the value of each message of its input streams, decoded and converted to the type of its
-    parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch,
-    and with `Message[Order]` the value is an `Order`. What it returns or yields is published to its output streams: a value, a `Message`, a list of either, or
-    None for nothing. A plain function runs in a thread. An async generator without a parameter is a source.
+    parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch, and
+    in a `Message[Order]` the value is an `Order`. What it returns or yields is published to its output
+    streams: a value, a `Message`, a list of either, or None for nothing. A plain function runs in a thread.
+    An async generator without a parameter is a source.
     """
 
     def mark(function: Function) -> Function:

@@ -26,10 +26,10 @@ class Stream:
         self.transport_name = transport_name
         self.stats = StreamStats()
         self._sink: Sink | None = None
-        self._open = 0
+        self._sources: set[Source] = set()
 
     def __repr__(self) -> str:
-        return f"<Stream {self.name}: {self.stats.published} published, {self._open} readers>"
+        return f"<Stream {self.name}: {self.stats.published} published, {self.readers} readers>"
 
     @property
     def name(self) -> str:
@@ -41,16 +41,18 @@ class Stream:
 
     @property
     def readers(self) -> int:
-        return self._open
+        return len(self._sources)
 
     async def open(self) -> None:
         """Make it ready to be published to."""
         self._sink = await self.transport.open_sink(self.settings)
 
     async def close(self) -> None:
-        """Let what is in flight finish; publish nothing more."""
+        """Let what is in flight finish; publish nothing more. Who still reads it is told by a `StreamClosed`."""
         if self._sink is not None:
             await self._sink.close()
+        for source in list(self._sources):
+            await source.close()
 
     async def publish(self, batch: Sequence[Message[bytes]]) -> Receipt:
         """Publish a batch and return when it is safe. May raise a `TransportError`."""
@@ -87,11 +89,11 @@ class Stream:
     async def subscribe(self, start: Start, cursor: str | None = None) -> AsyncIterator["Subscription"]:
         """A reader of this stream, closed when the block is left."""
         source = await self.transport.open_source(self.settings, start, cursor)
-        self._open += 1
+        self._sources.add(source)
         try:
             yield Subscription(source, self.stats)
         finally:
-            self._open -= 1
+            self._sources.discard(source)
             await source.close()
 
     async def extent(self) -> Extent:

@@ -33,13 +33,15 @@ class MemoryTransport:
         self._streams: dict[str, _Stream] = {}
 
     async def open_sink(self, stream: StreamSettings) -> "MemorySink":
-        return MemorySink(self._stream(stream))
+        kept = self._stream(stream)
+        kept.become(stream)
+        return MemorySink(kept)
 
     async def open_source(
         self, stream: StreamSettings, start: Start, cursor: str | None = None
     ) -> "MemorySource | MemoryQueueSource":
         kept = self._stream(stream)
-        if stream.delivery is Delivery.QUEUE:
+        if kept.ledger is not None:
             return MemoryQueueSource(kept)
         return MemorySource(kept, start, cursor)
 
@@ -67,6 +69,7 @@ class _Stream:
     def __init__(self, settings: StreamSettings, clock: Callable[[], int]) -> None:
         self.settings = settings
         self.epoch = secrets.token_hex(4)
+        self._clock = clock
         self.ring = Ring(messages=settings.keep_messages, age=settings.keep_age, clock=clock)
         self.ledger = Ledger() if settings.delivery is Delivery.QUEUE else None
         self.cursors: dict[str, int] = {}  # named cursors: where each committed
@@ -75,6 +78,20 @@ class _Stream:
 
     def __repr__(self) -> str:
         return f"<memory stream {self.settings.name}: {self.ring!r}>"
+
+    def become(self, settings: StreamSettings) -> None:
+        """Go on with what is kept as the settings now say: a stream may change while its transport lives."""
+        if settings == self.settings:
+            return
+        self.settings, was = settings, self.ring
+        self.ring = Ring(messages=settings.keep_messages, age=settings.keep_age, clock=self._clock, first=was.oldest)
+        self.ring.append(was.read(was.oldest, len(was)))
+        if settings.delivery is not Delivery.QUEUE:
+            self.ledger = None
+        elif self.ledger is None:
+            self.ledger = Ledger(self.ring.oldest)
+        self.refresh()
+        self.bell.ring()
 
     def append(self, batch: Sequence[Message[bytes]]) -> range:
         offsets = self.ring.append(batch)

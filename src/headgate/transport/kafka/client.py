@@ -45,10 +45,9 @@ def producer_settings(base: Mapping[str, Any], send_timeout: float) -> dict[str,
         "partitioner": "murmur2_random",  # the one of the Java client, so that keys land where its keys land
         "message.timeout.ms": int(send_timeout * 1000),
         "queue.buffering.max.messages": 100_000,
-        # No timer makes a message wait. While two requests are under way the rest gathers for the next one, so a
-        # single sender has the shortest way and many share their requests.
-        "linger.ms": 0,
+        # While two requests are under way the rest gathers for the next one: larger requests, and no timer.
         "max.in.flight.requests.per.connection": 2,
+        "linger.ms": 0,  # whole milliseconds are all there is, and one is five times a broker's round trip
         **base,
     }
 

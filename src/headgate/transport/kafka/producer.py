@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,17 +23,35 @@ _FULL_PAUSE = 0.005  # seconds until a full local queue is tried again
 
 
 class Parcel:
-    """A batch on its way: counts the acknowledgements of its messages."""
+    """A batch on its way: how far it is handed over, and how many of its messages are acknowledged."""
 
-    __slots__ = ("_done", "_left", "error", "future", "loop", "offsets", "partitions")
+    __slots__ = (
+        "_done",
+        "_left",
+        "batch",
+        "deadline",
+        "error",
+        "future",
+        "handed",
+        "loop",
+        "offsets",
+        "partitions",
+        "stream",
+    )
 
-    def __init__(self, count: int, done: "list[Parcel]") -> None:
+    def __init__(
+        self, stream: StreamSettings, batch: Sequence[Message[bytes]], seconds: float, done: "list[Parcel]"
+    ) -> None:
+        self.stream = stream
+        self.batch = batch
         self.loop = asyncio.get_running_loop()
+        self.deadline = self.loop.time() + seconds
         self.future: asyncio.Future[None] = self.loop.create_future()
-        self.offsets = [-1] * count
-        self.partitions = [0] * count
+        self.handed = 0
+        self.offsets = [-1] * len(batch)
+        self.partitions = [0] * len(batch)
         self.error: TransportError | None = None
-        self._left = count
+        self._left = len(batch)
         self._done = done
 
     def delivered(self, index: int, error: Any, record: Any) -> None:
@@ -47,7 +66,7 @@ class Parcel:
     def fail(self, index: int, error: Any) -> None:
         """One message did not make it; the first reason counts."""
         if self.error is None:
-            self.error = translated(error, f"message {index} of {len(self.offsets)} was not acknowledged")
+            self.error = translated(error, f"message {index} of {len(self.batch)} was not acknowledged")
 
     def arrived(self, count: int) -> None:
         """So many are settled, one way or the other."""
@@ -57,11 +76,17 @@ class Parcel:
 
 
 class Producer:
-    """Sends batches and completes their futures, all those of one poll together."""
+    """Sends batches and completes their futures, all those of one poll together.
+
+    No timer makes a message wait. What all tasks send within one turn of the loop is handed over in one go, and what
+    comes while requests are under way shares the next one.
+    """
 
     def __init__(self, settings: Mapping[str, Any], send_timeout: float) -> None:
         self.handle = client.Producer(dict(settings))
         self._send_timeout = send_timeout
+        self._waiting: deque[Parcel] = deque()  # to be handed over, in order
+        self._scheduled = False
         self._done: list[Parcel] = []
         self._refused: list[tuple[Parcel, int]] = []
         self._closing = threading.Event()
@@ -72,34 +97,35 @@ class Producer:
         """Send a batch and return when all of it is acknowledged."""
         if not batch:
             return Receipt("", ())
-        parcel = Parcel(len(batch), self._done)
-        await self._enqueue(stream, batch, parcel)
+        parcel = Parcel(stream, batch, self._send_timeout, self._done)
+        self._waiting.append(parcel)
+        if not self._scheduled:
+            self._scheduled = True
+            parcel.loop.call_soon(self._hand_over)
         await parcel.future
         if parcel.error is not None:
             raise parcel.error
         return Receipt("", parcel.offsets, parcel.partitions)
 
-    async def _enqueue(self, stream: StreamSettings, batch: Sequence[Message[bytes]], parcel: Parcel) -> None:
-        """Hand the messages over in order. A full queue is waited for, no longer than a send may take."""
-        deadline = parcel.loop.time() + self._send_timeout
-        index = 0
-        while index < len(batch):
-            index, error = self._hand_over(stream, batch, parcel, index)
-            if error is None:
-                return
-            if parcel.loop.time() > deadline or self._closing.is_set():
-                self._give_up(parcel, len(batch) - index)
-                return
-            await asyncio.sleep(_FULL_PAUSE)
+    def _hand_over(self) -> None:
+        """Hand over what waits. A full local queue is tried again, no longer than a send may take."""
+        self._scheduled = False
+        while self._waiting:
+            parcel = self._waiting[0]
+            if not self._produce(parcel):
+                if parcel.loop.time() < parcel.deadline and not self._closing.is_set():
+                    self._scheduled = True
+                    parcel.loop.call_later(_FULL_PAUSE, self._hand_over)
+                    return
+                self._give_up(parcel)
+            self._waiting.popleft()
 
-    def _hand_over(
-        self, stream: StreamSettings, batch: Sequence[Message[bytes]], parcel: Parcel, first: int
-    ) -> tuple[int, BufferError | None]:
-        """Messages from `first` on, until all are handed over or the queue is full."""
+    def _produce(self, parcel: Parcel) -> bool:
+        """Hand over the rest of a parcel; False when the local queue is full."""
         produce: Any = self.handle.produce
-        topic, own = stream.topic or stream.name, stream.id
-        for index in range(first, len(batch)):
-            message = batch[index]
+        topic, own = topic_of(parcel.stream), parcel.stream.id
+        for index in range(parcel.handed, len(parcel.batch)):
+            message = parcel.batch[index]
             try:
                 produce(
                     topic,
@@ -107,19 +133,20 @@ class Producer:
                     message.key,
                     on_delivery=partial(parcel.delivered, index),
                     timestamp=milliseconds(message),
-                    headers=headers_of(message, own) or None,
+                    headers=headers_of(message, own),
                 )
-            except BufferError as error:
-                return index, error
+            except BufferError:
+                parcel.handed = index
+                return False
             except client.KafkaException as error:
                 parcel.fail(index, error.args[0])
                 self._settled_here(parcel, 1)
-        return len(batch), None
+        return True
 
-    def _give_up(self, parcel: Parcel, left: int) -> None:
+    def _give_up(self, parcel: Parcel) -> None:
         if parcel.error is None:
             parcel.error = Unavailable("the local queue to Kafka stayed full; the brokers do not keep up or are away")
-        self._settled_here(parcel, left)
+        self._settled_here(parcel, len(parcel.batch) - parcel.handed)
 
     def _settled_here(self, parcel: Parcel, count: int) -> None:
         # Left to the poll thread, which does all the counting, so that no lock is needed.
@@ -136,8 +163,7 @@ class Producer:
             parcel.arrived(count)
         done, self._done[:] = list(self._done), []
         for loop in {parcel.loop for parcel in done}:
-            mine = [parcel.future for parcel in done if parcel.loop is loop]
-            loop.call_soon_threadsafe(_complete, mine)
+            loop.call_soon_threadsafe(_complete, [parcel.future for parcel in done if parcel.loop is loop])
 
     async def close(self, seconds: float) -> None:
         """Let what is in flight be acknowledged; what is not by then fails. Then end the thread."""

@@ -217,7 +217,6 @@ async def test_a_stream_that_went_is_served_no_more() -> None:
             await stream.publish([Message(value=b"1")])
 
 
-@pytest.mark.xfail(strict=True, reason="Stream.close closes its sink, and not the sources that are open")
 async def test_followers_of_a_stream_that_went_are_sent_away() -> None:
     both = f"{NOTES[:-1]}, other: {{}}}}"
     async with web(both) as (client, served), client.stream("GET", FOLLOW) as answer:
@@ -242,7 +241,6 @@ async def test_a_transport_that_no_stream_needs_any_more_is_closed(monkeypatch: 
         assert (await client.get("/ready")).status_code == 200
 
 
-@pytest.mark.xfail(strict=True, reason="MemoryTransport keeps a stream's first settings until the transport closes")
 async def test_a_stream_that_changed_is_what_the_file_says_now() -> None:
     async with web("streams: {jobs: {retain: {messages: 5}}}") as (client, served):
         changed = "streams: {jobs: {retain: {messages: 1}, delivery: queue, overflow: reject}}"

@@ -16,12 +16,12 @@ def numbered(numbers: range) -> list[Message[bytes]]:
 class ListBesideRing(RuleBasedStateMachine):
     """Timestamps go up and down; what is kept is always the end of the list."""
 
-    @initialize(capacity=st.integers(1, 12), age=st.none() | st.integers(0, 30))
-    def make(self, capacity: int, age: int | None) -> None:
+    @initialize(capacity=st.integers(1, 12), age=st.none() | st.integers(0, 30), first=st.integers(0, 30))
+    def make(self, capacity: int, age: int | None, first: int) -> None:
         self.now = 0
-        self.ring = Ring(messages=capacity, age=age, clock=lambda: self.now)
-        self.all: list[Message[bytes]] = []
-        self.oldest = 0
+        self.ring = Ring(messages=capacity, age=age, clock=lambda: self.now, first=first)
+        self.all: list[Message[bytes]] = [Message(value=b"of an earlier ring", timestamp=-1000)] * first
+        self.oldest = first
 
     @rule(timestamps=st.lists(st.integers(-40, 10), max_size=30))
     def append(self, timestamps: list[int]) -> None:

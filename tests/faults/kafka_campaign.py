@@ -62,9 +62,7 @@ async def under_load(broker: KafkaBroker, pauses: list[float], *, rate: float = 
     transport = KafkaTransport(bootstrap_servers=broker.bootstrap, group_id=uuid.uuid4().hex, send_timeout=20)
     try:
         sink = await transport.open_sink(stream)
-        senders = [
-            asyncio.create_task(_send(sink, number, SENDERS / rate, outcome, stop)) for number in range(SENDERS)
-        ]
+        senders = [asyncio.create_task(_send(sink, number, SENDERS / rate, outcome, stop)) for number in range(SENDERS)]
         dice = random.Random(5)
         for pause in pauses:
             await _more(outcome, dice.randrange(200, 1500))

@@ -35,5 +35,7 @@ async def published(stream: Stream, count: int) -> list[Any]:
     values: list[Any] = []
     async with asyncio.timeout(PATIENCE), stream.subscribe(Oldest()) as subscription:
         while len(values) < count:
-            values += [stream.decode(message).value for message in (await subscription.take(count - len(values))).messages]
+            values += [
+                stream.decode(message).value for message in (await subscription.take(count - len(values))).messages
+            ]
     return values

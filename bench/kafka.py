@@ -1,6 +1,7 @@
 """Kafka: publishing and reading through the transport, against the library's own flood, on one real broker."""
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -32,6 +33,12 @@ def rows() -> list[Row]:
                 "produce + flush",
                 median_ratio(bench.singles, bench.flood, 5),
                 "each awaits its own acknowledgement",
+            ),
+            Row(
+                "kafka publish, single, 64 in flight",
+                "library, 64 in flight",
+                median_ratio(bench.singles, bench.window, 5),
+                "the library alone, sending one for each report: what round trips allow",
             ),
             Row(
                 "kafka read", "consume(1000)", median_ratio(bench.read, bench.consume, 5), f"{BATCH * BATCHES} messages"
@@ -66,6 +73,30 @@ class _Bench:
             producer.poll(0)
         producer.flush()
         return BATCH * BATCHES / (time.perf_counter() - began)
+
+    def window(self) -> float:
+        """The library alone with 64 in flight: each report sends the next message."""
+        settings = {"bootstrap.servers": self._servers, "enable.idempotence": True, "linger.ms": 0}
+        producer = Producer({**settings, "max.in.flight.requests.per.connection": 2})
+        offsets: list[int] = []
+        left = iter(range(SINGLES))
+
+        def send() -> None:
+            for number in itertools.islice(left, 1):
+                message = MESSAGES[number % BATCH]
+                producer.produce(self._stream.topic, message.value, message.key, on_delivery=reported)
+
+        def reported(_: object, record: Any) -> None:
+            offsets.append(record.offset())
+            send()
+
+        producer.list_topics(timeout=10)
+        began = time.perf_counter()
+        for _ in range(IN_FLIGHT):
+            send()
+        while len(offsets) < SINGLES:
+            producer.poll(0.1)
+        return SINGLES / (time.perf_counter() - began)
 
     def batches(self) -> float:
         """A thousand at a time, four batches in flight."""

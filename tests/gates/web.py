@@ -32,7 +32,7 @@ async def client_of(url: str) -> AsyncIterator[httpx2.AsyncClient]:
 async def eventually(fact: Callable[[], object]) -> None:
     """Return when this is so."""
     async with asyncio.timeout(PATIENCE):
-        while not fact():  # noqa: ASYNC110 - whatever it is, it has no event
+        while not fact():
             await asyncio.sleep(0.002)
 
 

@@ -57,7 +57,7 @@ BAD = [
     ("service: {prot: 1}\n", ['1:11: unknown key "prot" in service; did you mean "port"?']),
     (
         "service:\n  limits: {request_size: 1}\n",
-        ['2:12: unknown key "request_size" in service.limits; did you mean "request_seconds"?'],
+        ['2:12: unknown key "request_size" in service.limits; did you mean "request_size_bytes"?'],
     ),
     ("service:\n  log: {levle: info}\n", ['2:9: unknown key "levle" in service.log; did you mean "level"?']),
     (
@@ -242,7 +242,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: http, policies: {rate_limit: {kind: window, limit: 1}}}]}}\n",
         [
-            '1:73: runtime.web.interfaces[0].policies.rate_limit.kind: "window" is not one of fixed_window, sliding_window_counter, sliding_window_log, token_bucket, leaky_bucket, concurrency'
+            '1:73: runtime.web.interfaces[0].policies.rate_limit.kind: "window" is not one of fixed_window, sliding_window_counter, sliding_window_log, token_bucket, leaky_bucket, concurrency; did you mean "fixed_window"?'
         ],
     ),
     ("service: {port: 65536}\n", ["1:17: service.port must be at most 65535, not 65536"]),

@@ -16,6 +16,7 @@ from headgate.errors import TransportError, Unavailable
 from headgate.testing.transport import PATIENCE, collect, messages, raises, values
 from headgate.transport.base import Delivery, StreamSettings
 from headgate.transport.kafka import KafkaTransport, source
+from headgate.transport.kafka import transport as transport_module
 from tests.faults.kafka_campaign import QUICK, under_load
 from tests.services.kafka import KafkaBroker
 
@@ -42,11 +43,12 @@ async def test_a_broker_that_is_away_at_start_is_waited_for(own_kafka: OwnKafka)
     broker = own_kafka(QUICK)
     stream = StreamSettings("late", topic=broker.create_topic())
     broker.stop()
-    async with connected(broker) as transport:
+    async with connected(broker, options={"sasl.password": "hunter2-planted"}) as transport:
         sink = await transport.open_sink(stream)
         reader = await transport.open_source(stream, Oldest())
         await until(transport.trouble)
         assert "do not answer" in (transport.trouble() or "")
+        assert "hunter2-planted" not in (transport.trouble() or "")
         sending = asyncio.ensure_future(sink.send(messages(1)))
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(PATIENCE):
@@ -101,9 +103,52 @@ async def test_a_full_local_queue_is_waited_for_and_then_refused(own_kafka: OwnK
         await sink.send(messages(25))
         broker.pause()
         try:
-            await raises(Unavailable, sink.send(messages(25)))
+            async with asyncio.timeout(3 * 2):
+                await raises(Unavailable, sink.send(messages(25)))
         finally:
             broker.resume()
+
+
+async def test_closing_settles_what_a_silent_broker_does_not(
+    own_kafka: OwnKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_module, "CLOSE_SECONDS", 0.2)
+    broker = own_kafka(QUICK)
+    stream = StreamSettings("silent", topic=broker.create_topic())
+    async with connected(broker, options={"queue.buffering.max.messages": 10}) as transport:
+        sink = await transport.open_sink(stream)
+        await sink.send(messages(1))
+        broker.pause()
+        try:
+            sending = asyncio.ensure_future(sink.send(messages(25)))
+            await asyncio.sleep(0)  # it is sent; that it is handed over is up to `close`
+            await transport.close()
+            await raises(Unavailable, sending)
+        finally:
+            broker.resume()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Message(value=b"x", key=5),  # type: ignore[arg-type]
+        Message(value=b"x", headers=((b"name", b""),)),  # type: ignore[arg-type]
+        Message(value=b"x", headers=(("\ud800", b""),)),  # crashes the library
+        Message(value=b"x", headers=(("a\0b", b""),)),
+        Message(value=b"x", timestamp=2**90),
+    ],
+    ids=["key", "header", "surrogate", "nul", "timestamp"],
+)
+async def test_what_is_no_record_is_named_and_stops_nobody_else(kafka: KafkaBroker, bad: Message[bytes]) -> None:
+    stream = StreamSettings("bad", topic=kafka.create_topic())
+    async with connected(kafka) as transport, asyncio.timeout(PATIENCE):
+        sink = await transport.open_sink(stream)
+        refused, kept = await asyncio.gather(
+            sink.send([Message(value=b"0"), bad]), sink.send(messages(1)), return_exceptions=True
+        )
+        assert isinstance(refused, TransportError)
+        assert str(refused).startswith("message 1 of 2: ")
+        assert not isinstance(kept, BaseException)
 
 
 async def test_a_topic_made_afresh_is_another_life(kafka: KafkaBroker) -> None:
@@ -116,9 +161,10 @@ async def test_a_topic_made_afresh_is_another_life(kafka: KafkaBroker) -> None:
         await asyncio.to_thread(admin.delete_topics([topic])[topic].result, PATIENCE)
         await until(lambda: topic not in admin.list_topics(timeout=5).topics)
         await asyncio.to_thread(kafka.create_topic, topic)
-    async with connected(kafka) as transport:
-        sink = await transport.open_sink(stream)
-        new = await sink.send(messages(2, first=7))
+        async with asyncio.timeout(PATIENCE):
+            while (await transport.extent(stream)).newest.epoch == old.epoch:
+                await asyncio.sleep(0.1)
+            new = await sink.send(messages(2, first=7))
         assert new.epoch != old.epoch
         reader = await transport.open_source(stream, At(Position(old.epoch, {0: 2})))
         assert values(await collect(reader, 2)) == [b"7", b"8"]

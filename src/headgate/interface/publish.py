@@ -9,7 +9,7 @@ from headgate.core.codec import Codec
 from headgate.core.message import Message
 from headgate.core.position import Receipt
 from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, lines, read_envelopes, read_values, unpack
-from headgate.errors import CodecError, Unavailable, UnsupportedMedia
+from headgate.errors import BodyTooLarge, CodecError, Unavailable, UnsupportedMedia
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.stream import Stream
@@ -19,6 +19,7 @@ from headgate.transport.base import Overflow
 TEXT = "text/plain"
 BYTES = "application/octet-stream"
 Parsed = Sequence[Message[bytes] | CodecError]
+MOST = 50_000  # messages in one request
 _ERRORS_SHOWN = 100
 _TIMESTAMPS = range(-(2**63), 2**63)
 
@@ -53,10 +54,17 @@ def publish_route(path: str, stream: Stream, drained: Callable[[], Awaitable[obj
 async def _publish(request: Request, stream: Stream, drained: Callable[[], Awaitable[object]]) -> Response:
     key = request.parameter("key")
     read = _reader(request.header("content-type"), stream.codec)
-    parsed = _with_key(read(await request.body(), stream.codec), key)
+    parsed = _with_key(_bounded(read(await request.body(), stream.codec)), key)
     good = [item for item in parsed if isinstance(item, Message)]
     receipt = await _keep(request, stream, good, drained) if good else None
     return _answer(parsed, receipt)
+
+
+def _bounded(parsed: Parsed) -> Parsed:
+    """A megabyte can hold half a million messages: too many for one turn of the loop and one answer."""
+    if len(parsed) > MOST:
+        raise BodyTooLarge(f"{len(parsed)} messages are over the limit of {MOST} in one request; send smaller batches")
+    return parsed
 
 
 async def _keep(

@@ -66,6 +66,10 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         yield ground.at_key(("entities",), "entities are accepted, but nothing in this version reads them")
     if document.connections.database is not None:
         yield ground.at_key(("connections", "database"), "a database is accepted, but nothing in this version uses it")
+    for index, interface in enumerate(document.runtime.web.interfaces):
+        if interface.policies.model_fields_set:
+            path = ("runtime", "web", "interfaces", index, "policies")
+            yield ground.at_key(path, "policies are accepted, but nothing in this version enforces them")
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:

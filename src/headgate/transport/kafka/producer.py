@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
-
 from headgate.core.message import Message
 from headgate.core.position import Receipt
 from headgate.errors import StreamClosed, TransportError, Unavailable
@@ -20,6 +18,7 @@ from headgate.transport.kafka.records import headers_of, milliseconds
 
 _POLL_SECONDS = 0.2
 _FULL_PAUSE = 0.005  # seconds until a full local queue is tried again
+_NOT_A_RECORD = (TypeError, ValueError, OverflowError)  # the library cannot make a record of it
 
 
 class Parcel:
@@ -61,7 +60,9 @@ class Parcel:
             self.partitions[index] = record.partition()
         else:
             self.fail(index, error)
-        self.arrived(1)
+        self._left -= 1  # as `arrived` does: this runs for every message
+        if self._left == 0:
+            self._done.append(self)
 
     def fail(self, index: int, error: Any) -> None:
         """One message did not make it; the first reason counts."""
@@ -93,10 +94,8 @@ class Producer:
         self._thread = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._thread.start()
 
-    async def send(self, stream: StreamSettings, batch: Sequence[Message[bytes]]) -> Receipt:
-        """Send a batch and return when all of it is acknowledged."""
-        if not batch:
-            return Receipt("", ())
+    async def send(self, stream: StreamSettings, batch: Sequence[Message[bytes]]) -> Parcel:
+        """Send a batch, which is not empty, and return when all of it is acknowledged."""
         parcel = Parcel(stream, batch, self._send_timeout, self._done)
         self._waiting.append(parcel)
         if not self._scheduled:
@@ -105,7 +104,7 @@ class Producer:
         await parcel.future
         if parcel.error is not None:
             raise parcel.error
-        return Receipt("", parcel.offsets, parcel.partitions)
+        return parcel
 
     def _hand_over(self) -> None:
         """Hand over what waits. A full local queue is tried again, no longer than a send may take."""
@@ -113,7 +112,7 @@ class Producer:
         while self._waiting:
             parcel = self._waiting[0]
             if not self._produce(parcel):
-                if parcel.loop.time() < parcel.deadline and not self._closing.is_set():
+                if parcel.loop.time() < parcel.deadline:
                     self._scheduled = True
                     parcel.loop.call_later(_FULL_PAUSE, self._hand_over)
                     return
@@ -123,15 +122,15 @@ class Producer:
     def _produce(self, parcel: Parcel) -> bool:
         """Hand over the rest of a parcel; False when the local queue is full."""
         produce: Any = self.handle.produce
-        topic, own = topic_of(parcel.stream), parcel.stream.id
-        for index in range(parcel.handed, len(parcel.batch)):
-            message = parcel.batch[index]
+        topic, own, batch, delivered = topic_of(parcel.stream), parcel.stream.id, parcel.batch, parcel.delivered
+        for index in range(parcel.handed, len(batch)):
+            message = batch[index]
             try:
                 produce(
                     topic,
                     message.value,
                     message.key,
-                    on_delivery=partial(parcel.delivered, index),
+                    on_delivery=partial(delivered, index),
                     timestamp=milliseconds(message),
                     headers=headers_of(message, own),
                 )
@@ -140,6 +139,9 @@ class Producer:
                 return False
             except client.KafkaException as error:
                 parcel.fail(index, error.args[0])
+                self._settled_here(parcel, 1)
+            except _NOT_A_RECORD as error:  # its sender is told, and the others' messages go on
+                parcel.error = parcel.error or TransportError(f"message {index} of {len(batch)}: {error}")
                 self._settled_here(parcel, 1)
         return True
 
@@ -156,6 +158,7 @@ class Producer:
         while not self._closing.is_set() or len(self.handle):
             self.handle.poll(_POLL_SECONDS)
             self._report()
+        self._report()  # what was refused while the last poll ended
 
     def _report(self) -> None:
         while self._refused:
@@ -167,8 +170,14 @@ class Producer:
 
     async def close(self, seconds: float) -> None:
         """Let what is in flight be acknowledged; what is not by then fails. Then end the thread."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        if self._waiting:
+            await asyncio.wait([parcel.future for parcel in self._waiting], timeout=seconds)
+        while self._waiting:
+            self._give_up(self._waiting.popleft())
         self._closing.set()
-        await asyncio.to_thread(self._thread.join, seconds)
+        await asyncio.to_thread(self._thread.join, max(0.0, deadline - loop.time()))
         if self._thread.is_alive():
             self.handle.purge()
             await asyncio.to_thread(self._thread.join)
@@ -194,10 +203,13 @@ class KafkaSink:
     async def send(self, batch: Sequence[Message[bytes]]) -> Receipt:
         if self._closed:
             raise StreamClosed(f"stream {self._stream.name!r} is closed")
+        if not batch:
+            return Receipt("", ())
         self._sending += 1
         try:
-            receipt = await self._producer.send(self._stream, batch)
-            return replace(receipt, epoch=await self._cluster.known_epoch(topic_of(self._stream)))
+            parcel = await self._producer.send(self._stream, batch)
+            epoch = await self._cluster.known_epoch(topic_of(self._stream))
+            return Receipt(epoch, parcel.offsets, parcel.partitions)
         finally:
             self._sending -= 1
             self._idle.ring()

@@ -13,10 +13,18 @@ _MILLISECOND = 1_000_000
 
 
 def headers_of(message: Message[bytes], own: StreamId) -> list[tuple[str, bytes]] | None:
-    """What is written beside key and value; None for nothing."""
+    """What is written beside key and value; None for nothing. A `ValueError` for a name that cannot be one."""
+    for name, _ in message.headers:
+        _check(name)
     if message.stream == own:
         return list(message.headers) or None
     return [*message.headers, (ORIGIN, f"{message.stream.kind}/{message.stream.name}".encode())]
+
+
+def _check(name: str) -> None:
+    # A lone surrogate, which UTF-8 refuses, crashes the library; a NUL ends the name, and nobody hears of it.
+    if b"\0" in str.encode(name):
+        raise ValueError(f"the header {name!r} has a NUL in its name")
 
 
 def milliseconds(message: Message[bytes]) -> int:

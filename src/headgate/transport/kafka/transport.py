@@ -102,9 +102,10 @@ class KafkaTransport:
 
     async def close(self) -> None:
         await asyncio.gather(*(source.close() for source in self._sources))
+        # The sinks first, so that nothing is sent to a producer that is closing; what they wait for, it settles.
+        closing = [sink.close() for sink in self._sinks]
         if self._made_producer is not None:
-            await self._made_producer.close(CLOSE_SECONDS)
-        for sink in self._sinks:
-            await sink.close()
+            closing.append(self._made_producer.close(CLOSE_SECONDS))
+        await asyncio.gather(*closing)
         if self._made_cluster is not None:
             await self._made_cluster.close()

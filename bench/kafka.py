@@ -19,6 +19,7 @@ from headgate.transport.kafka import KafkaTransport
 
 BATCH, BATCHES, SENDERS, SINGLES, IN_FLIGHT = 1000, 100, 4, 20_000, 64
 MESSAGES = [Message(value=b"x" * 100, key=b"machine-%d" % (number % 50)) for number in range(BATCH)]
+ALONE = [[message] for message in MESSAGES]
 
 
 def rows() -> list[Row]:
@@ -114,7 +115,7 @@ class _Bench:
 
         async def sender(send: Callable[[list[Message[bytes]]], Awaitable[object]]) -> None:
             for number in numbers:
-                await send(MESSAGES[number % BATCH :][:1])
+                await send(ALONE[number % BATCH])
 
         return self._sending(sender, IN_FLIGHT, SINGLES)
 

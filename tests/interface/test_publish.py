@@ -286,7 +286,7 @@ async def test_no_body_whatever_breaks_the_gate_or_its_streams() -> None:
 
 
 async def test_more_messages_than_one_turn_of_the_loop_should_take_are_refused() -> None:
-    async with web(CONFIG) as (served, client):
+    async with web(CONFIG) as (client, served):
         answer = await post(client, "notes", b"1\n" * 50_001, NDJSON)
         assert answer.status_code == 413
         assert answer.json()["error"].startswith("50001 messages are over the limit of 50000 in one request")

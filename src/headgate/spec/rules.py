@@ -68,8 +68,8 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         yield ground.at_key(("connections", "database"), "a database is accepted, but nothing in this version uses it")
     for index, interface in enumerate(document.runtime.web.interfaces):
         if interface.policies.model_fields_set:
-            path = ("runtime", "web", "interfaces", index, "policies")
-            yield ground.at_key(path, "policies are accepted, but nothing in this version enforces them")
+            policies = ("runtime", "web", "interfaces", index, "policies")
+            yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:

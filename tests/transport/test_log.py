@@ -46,9 +46,9 @@ def test_a_jump_of_the_clock_changes_no_wait() -> None:
 async def test_many_senders_share_their_commits(tmp_path: Path) -> None:
     async with opened(tmp_path / "log.db") as log:
         sink = await log.open_sink(STREAM)
-        before = log.writer.commits
+        before = log.file.writer.commits
         await asyncio.gather(*(sink.send(messages(1)) for _ in range(500)))
-        assert log.writer.commits - before < 50
+        assert log.file.writer.commits - before < 50
 
 
 async def test_two_transports_on_one_file_see_each_other(tmp_path: Path) -> None:
@@ -150,3 +150,11 @@ async def test_a_file_that_is_no_log_is_refused_and_named(tmp_path: Path) -> Non
     async with opened(path) as log:
         with pytest.raises(TransportError, match=r"log\.db is damaged"):
             await log.open_sink(STREAM)
+
+
+async def test_settings_that_changed_count_when_the_stream_is_opened_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "log.db") as log:
+        await (await log.open_sink(STREAM)).send(messages(10))
+        fewer = StreamSettings("orders", keep_messages=3)
+        source = await log.open_source(fewer, Oldest())
+        assert values(await collect(source, 3)) == [b"7", b"8", b"9"]

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from headgate.core.message import Message
 from headgate.core.position import Batch, Position, Receipt, Start
@@ -12,11 +11,9 @@ from headgate.errors import StreamClosed, StreamFull
 from headgate.transport.base import Overflow
 from headgate.transport.bell import Deadline
 from headgate.transport.log.database import Connection
+from headgate.transport.log.file import LogFile
 from headgate.transport.log.frames import frames
 from headgate.transport.log.shelf import Reading, Shelf
-
-if TYPE_CHECKING:
-    from headgate.transport.log.transport import LogTransport
 
 logger = logging.getLogger("headgate.transport.log")
 _LOOK_FOR_THE_DEAD = 1.0  # seconds between looks at the other owners of a queue
@@ -25,7 +22,7 @@ _LOOK_FOR_THE_DEAD = 1.0  # seconds between looks at the other owners of a queue
 class LogSink:
     """Puts batches into the file."""
 
-    def __init__(self, log: "LogTransport", shelf: Shelf) -> None:
+    def __init__(self, log: LogFile, shelf: Shelf) -> None:
         self._log = log
         self._shelf = shelf
         self._turn = asyncio.Lock()  # of a stream that blocks: pieces of two batches must not mix
@@ -75,7 +72,7 @@ class LogSink:
 class _Reading:
     """What both kinds of source share: waiting, and being closed."""
 
-    def __init__(self, log: "LogTransport", shelf: Shelf, epoch: str) -> None:
+    def __init__(self, log: LogFile, shelf: Shelf, epoch: str) -> None:
         self._log = log
         self._shelf = shelf
         self._epoch = epoch
@@ -112,7 +109,7 @@ class _Reading:
 class LogSource(_Reading):
     """A cursor of its own."""
 
-    def __init__(self, log: "LogTransport", shelf: Shelf, epoch: str, offset: int, cursor: str | None) -> None:
+    def __init__(self, log: LogFile, shelf: Shelf, epoch: str, offset: int, cursor: str | None) -> None:
         super().__init__(log, shelf, epoch)
         self._next = offset
         self._cursor = cursor
@@ -135,7 +132,7 @@ class LogQueueSource(_Reading):
 
     _ids = itertools.count()
 
-    def __init__(self, log: "LogTransport", shelf: Shelf, epoch: str) -> None:
+    def __init__(self, log: LogFile, shelf: Shelf, epoch: str) -> None:
         super().__init__(log, shelf, epoch)
         self._id = next(self._ids)
         self._taking: asyncio.Task[Batch] | None = None

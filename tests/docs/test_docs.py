@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import headgate
 from headgate.cli.main import app
 from headgate.spec.reference import reference
 from headgate.spec.resolve import plan_text
@@ -45,7 +46,7 @@ def test_the_reference_is_what_the_grammar_says() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_its_links_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text()):
+    for target in LINK.findall(BLOCK.sub("", page.read_text())):
         assert (page.parent / target).exists(), f"{named(page)} links to {target}"
 
 
@@ -56,3 +57,15 @@ def test_its_commands_and_their_options_exist(text: str) -> None:
         options = {option for parameter in commands[name].params for option in parameter.opts}
         for option in re.findall(r"(?<= )--?[a-z][\w-]*", rest):
             assert option in options, f"headgate {name} has no {option}"
+
+
+def test_what_is_exported_is_described() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    missing = [name for name in headgate.__all__ if not name.startswith("__") and f"`{name}`" not in page]
+    assert not missing
+
+
+@pytest.mark.parametrize("text", [text for text in blocks("python") if "QueueBasedMessageSink" in str(text)])
+def test_its_queue_runs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(text, "docs/python.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("{'counts': [1, 2]}\n0\n")

@@ -249,3 +249,15 @@ async def test_secrets_of_the_options_are_shown_nowhere(kafka: KafkaBroker, capl
             await (await transport.open_sink(StreamSettings("s", topic=kafka.create_topic()))).send(messages(1))
             shown = repr(transport) + str(transport.trouble())
     assert "hunter2-planted" not in shown + caplog.text
+
+
+async def test_a_reader_whose_consumer_breaks_is_told(kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(source, "message_of", broken)
+    stream = StreamSettings("broken", topic=kafka.create_topic())
+    async with connected(kafka) as transport:
+        await (await transport.open_sink(stream)).send(messages(1))
+        reader = await transport.open_source(stream, Oldest())
+        await raises(Unavailable, reader.read())

@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.core.message import Message
 from headgate.core.position import At, Batch, Last, Newest, Oldest, Position, Since, Start
-from headgate.errors import StreamClosed, TransportError
+from headgate.errors import StreamClosed, TransportError, Unavailable
 from headgate.transport.base import StreamSettings
 from headgate.transport.bell import Bell, Deadline
 from headgate.transport.kafka.client import KafkaError, KafkaException, TopicPartition, client, logger, translated
@@ -47,6 +47,7 @@ class Consuming:
         self._commits: deque[tuple[list[Any], asyncio.Future[TransportError | None]]] = deque()
         self._missed = 0
         self._epoch = "unknown"
+        self._broken: str | None = None  # why the thread ended, if nobody asked it to
         self._settled = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka {self._topic}", daemon=True)
@@ -70,6 +71,8 @@ class Consuming:
         while True:
             if self._closing.is_set():
                 raise StreamClosed(f"the reader of stream {self._stream.name!r} is closed")
+            if self._broken and not self._buffer:
+                raise Unavailable(self._broken)
             batch = self._give(limit)
             if batch.messages or batch.missed or deadline.left() == 0:
                 return batch
@@ -88,12 +91,22 @@ class Consuming:
             self.consumer = client.Consumer(self._settings)
             self._consume()
             self._serve_commits()
-        except Exception:  # noqa: BLE001 - the root of a thread
+        except Exception as error:  # noqa: BLE001 - the root of a thread
             logger.exception("the consumer of topic %s ended", self._topic)
+            self._broken = f"the consumer of topic {self._topic} ended: {error}; open another reader"
         finally:
             if self.consumer is not None:
                 self.consumer.close()
+            self._fail_commits()
             self._settled.set()
+            self._ring()
+
+    def _fail_commits(self) -> None:
+        """Nobody is left to do what readers asked for."""
+        while self._commits:
+            _, future = self._commits.popleft()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(_settle, future, Unavailable(self._broken or "the reader is closed"))
 
     def _consume(self) -> None:
         raise NotImplementedError
@@ -159,6 +172,8 @@ class Consuming:
             return
         if self._closing.is_set():
             raise StreamClosed(f"the reader of stream {self._stream.name!r} is closed")
+        if self._broken:
+            raise Unavailable(self._broken)
         places = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
         future: asyncio.Future[TransportError | None] = self._loop.create_future()
         with self._change:

@@ -152,7 +152,7 @@ class Shelf:
             lost += min(stop, oldest) - first
             connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
             if stop > oldest:
-                self._give(connection, oldest, stop, None, None)
+                self._keep_for_anybody(connection, oldest, stop)
         if lost:
             connection.execute(
                 "UPDATE streams SET dropped = dropped + ?, taken = max(taken, ?) WHERE id = ?",
@@ -239,13 +239,13 @@ class Shelf:
             given = range(first, min(stop, first + limit))
             connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
             if given.stop < stop:
-                self._give(connection, given.stop, stop, None, None)
-            self._give(connection, given.start, given.stop, owner, reader)
+                self._keep_for_anybody(connection, given.stop, stop)
+            self._give(connection, given, owner, reader)
             return given
         taken = self.state(connection).taken
         given = range(taken, min(state.next, taken + limit))
         if given:
-            self._give(connection, given.start, given.stop, owner, reader)
+            self._give(connection, given, owner, reader)
             connection.execute("UPDATE streams SET taken = ? WHERE id = ?", (given.stop, self.number))
         return given
 
@@ -263,19 +263,29 @@ class Shelf:
         ).fetchall()
         return found
 
-    def _give(self, connection: Connection, first: int, stop: int, owner: str | None, reader: int | None) -> None:
-        connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?)", (self.number, first, stop, owner, reader))
+    def _give(self, connection: Connection, run: range, owner: str, reader: int) -> None:
+        query = "SELECT coalesce(max(turn), 0) + 1 FROM claims WHERE stream = ?"
+        [turn] = connection.execute(query, (self.number,)).fetchone()
+        self._claim(connection, run.start, run.stop, owner, reader, turn)
+
+    def _keep_for_anybody(self, connection: Connection, first: int, stop: int) -> None:
+        self._claim(connection, first, stop, None, None, 0)
+
+    def _claim(self, connection: Connection, *claim: object) -> None:
+        connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)", (self.number, *claim))
 
     def done(self, connection: Connection, owner: str, reader: int, before: int) -> None:
-        """This reader is finished with what it took before that offset."""
-        held = connection.execute(
-            "SELECT first, stop FROM claims WHERE stream = ? AND owner = ? AND reader = ? AND first < ?",
-            (self.number, owner, reader, before),
+        """This reader is finished with what it took, in the order of taking, up to that offset."""
+        held: list[tuple[int, int, int]] = connection.execute(
+            "SELECT first, stop, turn FROM claims WHERE stream = ? AND owner = ? AND reader = ? ORDER BY turn",
+            (self.number, owner, reader),
         ).fetchall()
-        for first, stop in held:
-            connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
-            if stop > before:
-                self._give(connection, before, stop, owner, reader)
+        last = next((turn for first, stop, turn in held if first < before <= stop), 0)
+        for first, stop, turn in held:
+            if turn <= last:
+                connection.execute("DELETE FROM claims WHERE stream = ? AND first = ?", (self.number, first))
+            if turn == last and stop > before:
+                self._claim(connection, before, stop, owner, reader, turn)
 
     def give_back(self, connection: Connection, owner: str, reader: int) -> None:
         """This reader is gone: what it holds is given out again."""

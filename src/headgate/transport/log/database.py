@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS cursors (
 -- What a queue's readers hold; a row without an owner came back and is given out first.
 CREATE TABLE IF NOT EXISTS claims (
     stream INTEGER NOT NULL, first INTEGER NOT NULL, stop INTEGER NOT NULL, owner TEXT, reader INTEGER,
-    turn INTEGER NOT NULL,                -- in which order they were given: what came back has low offsets and late turns
+    turn INTEGER NOT NULL,                -- the order of giving: what came back has low offsets and a late turn
     PRIMARY KEY (stream, first)
 ) WITHOUT ROWID;
 """

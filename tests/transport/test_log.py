@@ -176,3 +176,16 @@ async def test_a_commit_of_what_was_taken_first_keeps_what_came_back_later(tmp_p
         last = await log.open_source(QUEUE, Oldest())
         assert values((await last.read(2)).messages) == [b"0", b"1"]
         assert values((await last.read(2)).messages) == [b"4", b"5"]
+
+
+@pytest.mark.parametrize("round_trip", range(5))
+async def test_no_batch_of_another_transport_is_slept_through(tmp_path: Path, round_trip: int) -> None:
+    path = tmp_path / f"log-{round_trip}.db"
+    async with opened(path) as here, opened(path) as there:
+        sink = await here.open_sink(STREAM)
+        readers = [await log.open_source(STREAM, Oldest()) for log in (here, there, there)]
+        for number in range(30):
+            waiting = [asyncio.ensure_future(reader.read()) for reader in readers]
+            await sink.send([Message(value=b"%d" % number)])
+            async with asyncio.timeout(PATIENCE):
+                assert [values((await read).messages) for read in waiting] == [[b"%d" % number]] * 3

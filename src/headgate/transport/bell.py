@@ -6,14 +6,17 @@ import asyncio
 class Bell:
     """Whoever waits is woken by the next ring; nobody's ring is lost between looking and waiting.
 
-    Look, and if there is nothing, `await bell.wait()` without another await in between.
+    Look, and if there is nothing, `await bell.wait()` without another await in between. Where looking itself
+    awaits, compare `rings` from before it: another number means that it is worth another look.
     """
 
     def __init__(self) -> None:
+        self.rings = 0
         self._waiting: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """Wake all who wait now."""
+        self.rings += 1
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
         self._waiting = None

@@ -16,7 +16,7 @@ class LogFile:
         self.bell = Bell()
         self.writer = Writer(path, durability, connect)
         self.readers = Readers(path, connect)
-        self.watch = Watch(self.readers, self.bell)
+        self.watch = Watch(Readers(path, connect, threads=1), self.bell)
         self.owner = Owner(path)
         self.closed = False
 

@@ -53,9 +53,10 @@ class LogSink:
         while len(offsets) < len(batch):
             if self._closed or self._log.closed:
                 raise StreamClosed(f"stream {self._shelf.settings.name!r} is closed")
+            mark = self._log.watch.mark()
             room = await self._log.readers.do(self._shelf.room)
             if room <= 0:
-                await self._log.watch.wait(None)
+                await self._log.watch.wait(mark, None)
                 continue
             try:
                 receipt = await self._send(batch[len(offsets) : len(offsets) + room])
@@ -82,11 +83,12 @@ class _Reading:
         deadline = Deadline(wait)
         while True:
             self._refuse_closed()
+            mark = self._log.watch.mark()
             batch = await self._take(limit)
             if batch.messages or batch.missed or deadline.left() == 0:
                 return batch
             self._refuse_closed()
-            await self._log.watch.wait(deadline.left())
+            await self._log.watch.wait(mark, deadline.left())
 
     async def _take(self, limit: int) -> Batch:
         raise NotImplementedError

@@ -14,15 +14,16 @@ from headgate.transport.log.database import Connect, Connection, open_for_readin
 Value = TypeVar("Value")
 THREADS = 2  # SQLite's own work holds no lock of ours, but building messages does: more would not read faster
 WATCH_SECONDS = 0.025
+IDLE_SECONDS = 1.0  # that the watch goes on when nobody waits: a reader is soon back
 
 
 class Readers:
     """A few threads, each with a connection."""
 
-    def __init__(self, path: Path, connect: Connect) -> None:
+    def __init__(self, path: Path, connect: Connect, threads: int = THREADS) -> None:
         self._path = path
         self._connect = connect
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"log {path.name} reader")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"log {path.name} reader")
         self._own = threading.local()
         self._open: list[Connection] = []
         self._closed = False
@@ -68,29 +69,41 @@ class Readers:
 
 
 class Watch:
-    """Rings when another process changed the file. Looks only while somebody waits."""
+    """Rings when another process changed the file. Looks while somebody waits, and a little longer."""
 
     def __init__(self, readers: Readers, bell: Bell) -> None:
-        self._readers = readers
+        self._readers = readers  # of one thread: what is compared is of one connection
         self._bell = bell
         self._waiting = 0
         self._looking: asyncio.Task[None] | None = None
 
-    async def wait(self, seconds: float | None) -> None:
-        """Wait for a change by this process or another."""
-        self._waiting += 1
+    def mark(self) -> int:
+        """What `wait` needs to know from before its caller looked."""
+        return self._bell.rings
+
+    async def wait(self, mark: int, seconds: float | None) -> None:
+        """Wait for a change by this process or another since the mark was taken."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look())
+        if self._bell.rings != mark:
+            return
+        self._waiting += 1
         try:
             await self._bell.wait(seconds)
         finally:
             self._waiting -= 1
 
     async def _look(self) -> None:
-        version = None
-        while self._waiting:
-            now = await self._readers.do(_data_version)
-            if version is not None and now != version:
+        version: int | None = None
+        idle = 0.0
+        while idle < IDLE_SECONDS:
+            idle = 0.0 if self._waiting else idle + WATCH_SECONDS
+            try:
+                now = await self._readers.do(_data_version)
+            except TransportError:
+                now = None  # whoever waits finds out by reading
+            # The first version says nothing of what came between a reader's look and this one: so it rings, too.
+            if now != version or now is None:
                 self._bell.ring()
             version = now
             await asyncio.sleep(WATCH_SECONDS)
@@ -100,6 +113,7 @@ class Watch:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        await self._readers.close()
 
 
 def _data_version(connection: Connection) -> int:

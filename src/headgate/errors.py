@@ -5,6 +5,7 @@ HeadgateError
 ├── CodecError           bytes that the stream's codec refuses
 ├── PositionError        a resume token that is not one
 ├── BadRequest           the client's request cannot be understood
+│   ├── InvalidParameter a parameter is missing, unknown or not what it should be
 │   ├── BodyTooLarge     the body is over the limit
 │   ├── UnsupportedMedia the body is of a type that this endpoint does not read
 │   └── NotAcceptable    no representation that the client accepts
@@ -74,6 +75,12 @@ class BadRequest(HeadgateError):
     """The request cannot be understood."""
 
     code, status = "bad_request", 400
+
+
+class InvalidParameter(BadRequest):
+    """A parameter that the interface declares is missing or wrong, or one is given that it does not declare."""
+
+    code, status = "invalid_parameter", 422
 
 
 class BodyTooLarge(BadRequest):

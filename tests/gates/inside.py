@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from headgate.app.gate import Gate
+from headgate.app.protocol import Protocol
 from headgate.app.serve import bind, url_of
 from headgate.spec.plan import Plan
 from headgate.spec.resolve import plan_text
@@ -37,7 +38,7 @@ async def serving(config: str | Plan, *, port: int = 0, log: Path | None = None)
 @asynccontextmanager
 async def _listening(gate: Gate, port: int) -> AsyncIterator[str]:
     # Uvicorn's own server looks ten times a second whether it shall stop: too slow for hundreds of tests.
-    config = uvicorn.Config(gate.app, http="httptools", lifespan="off", ws="none", log_config=None)
+    config = uvicorn.Config(gate.app, http=Protocol, lifespan="off", ws="none", log_config=None)
     config.load()
     state = ServerState()
 

@@ -214,7 +214,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, http, http_stream, websocket, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, graphql; did you mean "messages"?'
         ],
     ),
     (

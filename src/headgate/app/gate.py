@@ -10,20 +10,23 @@ from typing import Any, Self
 
 from headgate import __version__
 from headgate.app.connect import Connections
+from headgate.app.endpoints import follow_route
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
+from headgate.interface.feed import Feeds
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
 from headgate.interface.publish import publish_route
 from headgate.interface.route import Route, Router
+from headgate.runtime.hub import Hub
 from headgate.runtime.node import Declaration, discover, wired
 from headgate.runtime.pickup import Pickup
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
 from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import Tasks
-from headgate.spec.plan import Plan, StreamPlan
+from headgate.spec.plan import InterfacePlan, Plan, StreamPlan
 
 logger = logging.getLogger("headgate.gate")
 
@@ -35,7 +38,9 @@ class Gate:
         self.plan = plan
         self.streams: dict[str, Stream] = {}
         self.nodes: dict[str, Node] = {}
+        self.hubs: dict[str, Hub] = {}
         self.tasks = Tasks()
+        self.feeds = Feeds(self.tasks, time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -49,6 +54,8 @@ class Gate:
             issues=self.issues,
             streams=self.streams,
             nodes=self.nodes,
+            hubs=self.hubs,
+            feeds=self.feeds,
             polled=self._polled,
             web=self._web,
         )
@@ -93,6 +100,8 @@ class Gate:
         self.streams[stream.name] = stream
         if stream.is_queue:
             self._pickups[stream.name] = Pickup(stream)
+        else:
+            self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
         routes = self._ops.routes()
@@ -100,13 +109,20 @@ class Gate:
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
         self._polled.clear()
+        for hub in self.hubs.values():
+            hub.stays = False
         for interface in plan.interfaces:
-            if interface.kind == "messages":
-                assert interface.path is not None
-                assert interface.stream is not None
-                self._polled[interface.path] = self.streams[interface.stream]
-                routes.append(self._poll_route(interface.path, self.streams[interface.stream]))
+            if interface.path is not None and interface.stream is not None:
+                routes.append(self._interface_route(interface, interface.path, self.streams[interface.stream]))
         return routes
+
+    def _interface_route(self, interface: InterfacePlan, path: str, stream: Stream) -> Route:
+        if interface.follow is None:
+            self._polled[path] = stream
+            return self._poll_route(path, stream)
+        hub = self.hubs[stream.name]
+        hub.stay()
+        return follow_route(path, interface.follow, hub, self.feeds)
 
     def _poll_route(self, path: str, stream: Stream) -> Route:
         return poll_route(path, stream, self._pickups.get(stream.name), self._drained.wait)
@@ -126,7 +142,8 @@ class Gate:
     def issues(self) -> list[str]:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
-        return draining + self._connections.troubles()
+        unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
+        return list(dict.fromkeys([*draining, *self._connections.troubles(), *unread]))
 
     async def reload(self, plan: Plan) -> None:
         """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
@@ -165,12 +182,15 @@ class Gate:
     async def _close_stream(self, name: str) -> None:
         if pickup := self._pickups.pop(name, None):
             await pickup.close()
+        if hub := self.hubs.pop(name, None):
+            await hub.close()
         await self.streams.pop(name).close()
 
     def drain(self) -> None:
         """Take nothing new; let those who wait go home."""
         self.app.draining = True
         self._drained.set()
+        self.feeds.drain()
 
     async def close(self, seconds: float | None = None) -> None:
         """End it all: nodes finish what they hold, streams what is in flight, then the connections go.

@@ -19,6 +19,7 @@ import uvicorn
 
 from headgate.app.gate import Gate
 from headgate.app.logs import configure
+from headgate.app.protocol import Protocol
 from headgate.errors import ConfigError, HeadgateError
 from headgate.spec.plan import LoggingPlan, Plan, ServicePlan
 
@@ -106,7 +107,7 @@ def _config(gate: Gate) -> uvicorn.Config:
     service = gate.plan.service
     return uvicorn.Config(
         gate.app,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         access_log=False,

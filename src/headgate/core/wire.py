@@ -130,7 +130,7 @@ def _places(messages: Sequence[Message[bytes]], after: Position) -> list[str]:
 
 def envelope(message: Message[bytes], codec: Codec[Any], position: str | None) -> JsonMessage:
     """A message as the JSON object that stands for it; a value that its codec refuses is shown in base64."""
-    value, encoding = _json_value(message.value, codec)
+    value, encoding = json_value(message.value, codec)
     return JsonMessage(
         timestamp=message.timestamp,
         stream=message.stream,
@@ -142,7 +142,8 @@ def envelope(message: Message[bytes], codec: Codec[Any], position: str | None) -
     )
 
 
-def _json_value(body: bytes, codec: Codec[Any]) -> tuple[bytes, str | None]:
+def json_value(body: bytes, codec: Codec[Any]) -> tuple[bytes, str | None]:
+    """A value as JSON text on one line, and "base64" where that is what the text is."""
     try:
         text = codec.to_json(body)
     except CodecError:

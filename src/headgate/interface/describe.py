@@ -36,7 +36,7 @@ def _operation(route: Route, operation_id: str) -> dict[str, Any]:
     }
     if route.parameters:
         operation["parameters"] = [
-            {"name": p.name, "in": "query", "required": False, "description": p.meaning, "schema": p.schema}
+            {"name": p.name, "in": p.place, "required": p.required, "description": p.meaning, "schema": p.schema}
             for p in route.parameters
         ]
     if route.body:

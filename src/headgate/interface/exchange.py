@@ -122,6 +122,10 @@ def _parse_query(text: bytes) -> dict[str, list[str]]:
         raise BadRequest(f"the query string cannot be read: {error}") from None
 
 
+Live = Callable[[Request, Callable[[], Awaitable[None]], Send], Awaitable[None]]
+"""Serves a request: calls the function that sends the status and the headers, then sends the body."""
+
+
 @dataclass(slots=True)
 class Response:
     """What the client gets: a body, or chunks as they come."""
@@ -131,6 +135,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     chunks: AsyncGenerator[bytes, None] | None = None
+    live: Live | None = None  # writes the body itself, for as long as it likes
     unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
 
@@ -153,8 +158,15 @@ def refusal(status: int, message: str, code: str, accept: str | None) -> Respons
 async def respond(request: Request, response: Response, send: Send) -> None:
     """Send a response. Chunks stop at once when the client goes."""
     delivered = False
-    try:
+
+    async def start() -> None:
         await send({"type": "http.response.start", "status": response.status, "headers": _raw_headers(response)})
+
+    if response.live is not None and request.method != "HEAD":
+        await response.live(request, start, send)
+        return
+    try:
+        await start()
         delivered = await _send(request, response, send)
     finally:
         if response.settle is not None:
@@ -213,6 +225,6 @@ def _raw_headers(response: Response) -> list[tuple[bytes, bytes]]:
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
     if response.status != 204:
         raw.append((b"content-type", response.content_type.encode()))
-        if response.chunks is None:
+        if response.chunks is None and response.live is None:
             raw.append((b"content-length", str(len(response.body)).encode()))
     return raw

@@ -9,6 +9,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from headgate.interface.feed import Feeds
+from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
 from headgate.runtime.stream import Stream
@@ -17,6 +19,8 @@ from headgate.runtime.stream import Stream
 def expose(
     streams: Mapping[str, Stream],
     nodes: Mapping[str, Node],
+    hubs: Mapping[str, Hub],
+    feeds: Feeds,
     web: WebStats,
     dropped: Mapping[str, int],
     *,
@@ -24,7 +28,7 @@ def expose(
 ) -> bytes:
     """All counters, as text."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot(list(_metrics(streams, nodes, web, dropped, ready))))
+    registry.register(_Snapshot([*_metrics(streams, nodes, web, dropped, ready), *_feed_metrics(hubs, feeds)]))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -62,6 +66,15 @@ def _metrics(
         counts = {(name,): getattr(node.stats, fact) for name, node in nodes.items()}
         yield _counter(f"headgate_node_{fact}", help_text, ["node"], counts)
     yield from _web_metrics(web)
+
+
+def _feed_metrics(hubs: Mapping[str, Hub], feeds: Feeds) -> Iterator[Metric]:
+    followers = GaugeMetricFamily("headgate_stream_followers", "clients that follow it just now", labels=["stream"])
+    for name, hub in hubs.items():
+        followers.add_metric([name], hub.lanes.followers)
+    yield followers
+    yield _counter("headgate_feeds_opened", "clients that began to follow", [], {(): feeds.stats.opened})
+    yield _counter("headgate_feeds_cut", "clients that were cut because they were too slow", [], {(): feeds.stats.cut})
 
 
 def _web_metrics(web: WebStats) -> Iterator[Metric]:

@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from headgate.core.codec import Codec, encode_json
-from headgate.core.position import At, Batch, Oldest, Position, Start, parse_start
+from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
 from headgate.errors import BadRequest, NotAcceptable, TransportError
+from headgate.interface.accept import preferred
 from headgate.interface.exchange import PROBLEM, Request, Response
+from headgate.interface.place import PARAMETERS as PLACES
+from headgate.interface.place import start_of
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.pickup import Parcel, Pickup
 from headgate.runtime.stream import Stream, Subscription
@@ -74,20 +77,12 @@ def read_poll(request: Request, known: Collection[str]) -> Poll:
     if follow and request.query.keys() & {"limit", "wait"}:
         raise BadRequest("follow goes on until you leave; limit and wait are for polls without it")
     return Poll(
-        start=_start(request.parameter("after"), request.parameter("from")),
+        start=start_of(request, Oldest()),
         limit=_limit(request.parameter("limit")),
         wait=_number(request.parameter("wait"), "wait", default=0, least=0, most=MOST_WAIT),
         media=_accepted(request.header("accept")),
         follow=follow,
     )
-
-
-def _start(after: str | None, begin: str | None) -> Start:
-    if after is not None and begin is not None:
-        raise BadRequest("give `after` or `from`, not both")
-    if after is not None:
-        return At(Position.parse(after))
-    return parse_start(begin) if begin is not None else Oldest()
 
 
 def _limit(text: str | None) -> int:
@@ -114,29 +109,12 @@ def _flag(text: str | None, name: str) -> bool:
 
 
 def _accepted(accept: str | None) -> str:
-    for media in _preferred(accept or "*/*"):
+    for media in preferred(accept or "*/*"):
         if media in (JSON, NDJSON, BINARY):
             return media
         if media in ("*/*", "application/*", PROBLEM):
             return JSON
     raise NotAcceptable(f"messages come as {JSON}, {NDJSON} or {BINARY}")
-
-
-def _preferred(accept: str) -> list[str]:
-    """What a client accepts, the dearest first; a named type goes before a wildcard as dear."""
-    ranked = []
-    for part in accept.split(","):
-        media, *rest = (word.strip().lower() for word in part.split(";"))
-        quality = next((_quality(word[2:]) for word in rest if word.startswith("q=")), 1.0)
-        ranked.append((-quality, "*" in media, media))
-    return [media for quality, _, media in sorted(ranked, key=lambda rank: rank[:2]) if quality < 0]
-
-
-def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 async def _read(request: Request, asked: Poll, stream: Stream, drained: Drained) -> Response:
@@ -265,8 +243,7 @@ _CONTENT: dict[str, dict[str, Any]] = {
     BINARY: {"type": "string", "format": "binary"},
 }
 _PARAMETERS = [
-    Parameter("after", "Read after this place: a position from an earlier answer.", {"type": "string"}),
-    Parameter("from", "oldest, newest, last:N or an RFC 3339 time.", {"type": "string", "default": "oldest"}),
+    *PLACES,
     Parameter(
         "limit",
         "At most so many messages.",

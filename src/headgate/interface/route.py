@@ -11,11 +11,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter, as OpenAPI says it."""
+    """A parameter, as OpenAPI says it."""
 
     name: str
     meaning: str
     schema: dict[str, Any]
+    required: bool = False
+    place: str = "query"  # query or header
 
 
 @dataclass(frozen=True, slots=True)

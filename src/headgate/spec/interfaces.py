@@ -4,7 +4,17 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from headgate.spec.values import Name, PositiveDuration, Route, Spec, part
+from headgate.spec.values import (
+    Dotted,
+    EventName,
+    Name,
+    ParameterName,
+    Pattern,
+    PositiveDuration,
+    Route,
+    Spec,
+    part,
+)
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Bind = Literal["request", "response", "stream", "kv_stream"]
@@ -51,6 +61,48 @@ class MessagesSpec(_Common):
     stream: Name = Field(description="The stream whose messages are given.")
 
 
+class FilterSpec(Spec):
+    """One thing that a client may ask for, by a query parameter of this name."""
+
+    key: Literal[True] | None = Field(None, description="It asks for a message's key.")
+    field: Dotted | None = Field(None, description="It asks for a field of the value; dots go into what is nested.")
+    header: Name | None = Field(None, description="It asks for a header of the message.")
+    required: bool = Field(False, description="A client has to give it.")
+    ignore_case: bool = Field(False, description="The field's name may be written in any case.")
+    type: Literal["string", "integer", "number", "boolean"] = Field("string", description="What its values are.")
+    enum: list[Name] = Field(default_factory=list, description="The only values that may be asked for.")
+    pattern: Pattern | None = Field(None, description="What the whole of a value must match.")
+    description: str = Field("", max_length=1000, description="What the documentation says of it.")
+
+
+class _Followed(_Common):
+    """How those who follow a stream are served."""
+
+    event: EventName = Field("message", description="The name of the events.")
+    data: Literal["value", "envelope"] = Field(
+        "value", description="An event's data: the payload alone, or with its key, headers and time."
+    )
+    filter: dict[ParameterName, FilterSpec] = Field(
+        default_factory=dict, description="What clients may ask for, by the name of the query parameter."
+    )
+    ping: PositiveDuration = Field(15.0, description="How long a client hears nothing before it gets a sign of life.")
+    retry: PositiveDuration = Field(2.0, description="How long a client is to wait before it connects again.")
+    stall: PositiveDuration = Field(30.0, description="How long a client may take nothing before it is cut.")
+    on_slow: Literal["drop_oldest", "conflate", "disconnect"] = Field(
+        "drop_oldest",
+        description="A client that falls behind loses the oldest, gets the last of each key, or is cut.",
+    )
+    compress: bool = Field(True, description="Whether a client that asks for gzip gets it.")
+
+
+class SseSpec(_Followed):
+    """`GET` follows a stream: Server-Sent Events."""
+
+    kind: Literal["sse"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served.")
+    stream: Name = Field(description="The stream that is followed.")
+
+
 class _Bound(_Common):
     path: Route | None = Field(
         None, description="Where it is served; without one, discovered nodes bring their routes."
@@ -68,8 +120,8 @@ class HttpSpec(_Bound):
     kind: Literal["http"] = Field(description="Which interface this is.")
 
 
-class HttpStreamSpec(_Bound):
-    """A response that goes on."""
+class HttpStreamSpec(_Bound, _Followed):
+    """A response that goes on. With a path and a stream it is the same as `sse`."""
 
     kind: Literal["http_stream"] = Field(description="Which interface this is.")
 
@@ -87,9 +139,10 @@ class GraphQLSpec(_Bound):
 
 
 InterfaceSpec = Annotated[
-    MessagesSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | GraphQLSpec, Field(discriminator="kind")
+    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | GraphQLSpec, Field(discriminator="kind")
 ]
 BoundSpec = _Bound
+FollowedSpec = _Followed
 
 KINDS: dict[str, type[Spec]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(InterfaceSpec)[0])

@@ -139,6 +139,35 @@ class PoliciesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterPlan:
+    """One thing that a client may ask for."""
+
+    name: str
+    source: str  # key, field, header
+    path: tuple[str, ...] = ()
+    required: bool = False
+    ignore_case: bool = False
+    type: str = "string"  # string, integer, number, boolean
+    enum: tuple[str, ...] = ()
+    pattern: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowPlan:
+    """How those who follow a stream are served."""
+
+    event: str = "message"
+    data: str = "value"  # value, envelope
+    filters: tuple[FilterPlan, ...] = ()
+    ping: float = 15.0  # seconds, like the next two
+    retry: float = 2.0
+    stall: float = 30.0
+    on_slow: str = "drop_oldest"  # drop_oldest, conflate, disconnect
+    compress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -150,6 +179,7 @@ class InterfacePlan:
     binds: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     policies: PoliciesPlan = PoliciesPlan()
+    follow: FollowPlan | None = None
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 

@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
-from headgate.spec.interfaces import BoundSpec, InterfaceSpec
+from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, InterfaceSpec
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     ConnectionsPlan,
     CreatePlan,
     DatabasePlan,
+    FilterPlan,
+    FollowPlan,
     InterfacePlan,
     IpcPlan,
     KafkaPlan,
@@ -32,7 +34,7 @@ from headgate.spec.plan import (
     ServicePlan,
     StreamPlan,
 )
-from headgate.spec.rules import CODECS, TRANSPORTS, Ground
+from headgate.spec.rules import CODECS, SOURCES, TRANSPORTS, Ground
 from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
 from headgate.spec.schema import Document, ServiceSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
@@ -174,7 +176,18 @@ def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
     limit = spec.policies.rate_limit
     policies = _same(PoliciesPlan, spec.policies, rate_limit=limit and _same(RateLimitPlan, limit))
     waits = isinstance(spec, BoundSpec) and spec.path is None
-    return _same(InterfacePlan, spec, policies=policies, routes_from_discovery=waits, mark=mark)
+    follow = _follow(spec) if isinstance(spec, FollowedSpec) else None
+    return _same(InterfacePlan, spec, policies=policies, follow=follow, routes_from_discovery=waits, mark=mark)
+
+
+def _follow(spec: FollowedSpec) -> FollowPlan:
+    return _same(FollowPlan, spec, filters=tuple(_filter(name, item) for name, item in spec.filter.items()))
+
+
+def _filter(name: str, spec: FilterSpec) -> FilterPlan:
+    source = next(source for source in SOURCES if getattr(spec, source) is not None)
+    path = {"key": (), "field": tuple((spec.field or "").split(".")), "header": (spec.header or "",)}[source]
+    return _same(FilterPlan, spec, name=name, source=source, path=path)
 
 
 def _entities(document: Document, tree: Node) -> Iterable[Path]:

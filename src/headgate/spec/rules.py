@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headgate.errors import Problem
-from headgate.spec.interfaces import BoundSpec, InterfaceSpec
+from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, InterfaceSpec
 from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
@@ -14,6 +14,8 @@ from headgate.spec.words import nearest, not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
 CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
+SOURCES = ("key", "field", "header")  # what a filter asks of a message
+PLACES = ("after", "from")  # query parameters that are not free for filters
 RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/docs", "/openapi.json")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
@@ -49,7 +51,7 @@ def problems(document: Document, ground: Ground) -> Iterator[Problem]:
         yield from _stream(name, stream, ground)
     yield from _nodes(document, ground)
     for at, interface in enumerate(document.runtime.web.interfaces):
-        yield from _interface(interface, (*_INTERFACES, at), ground)
+        yield from _interface(interface, (*_INTERFACES, at), document, ground)
     yield from _paths(document.runtime.web.interfaces, ground)
     yield from _groups(document, ground)
     yield from _auth(document, ground)
@@ -158,10 +160,12 @@ def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Ite
     yield ground.at_value(path, f"{where}: there is no stream {show(node)}{hint}")
 
 
-def _interface(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator[Problem]:
+def _interface(interface: InterfaceSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
     for key in ("stream", "request", "response"):
         yield from _declared((*path, key), getattr(interface, key, None), key, ground)
-    if isinstance(interface, BoundSpec) and interface.path is not None:
+    if isinstance(interface, FollowedSpec):
+        yield from _followed(interface, path, document, ground)
+    if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
         yield ground.at_value(
             (*path, "path"),
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
@@ -170,6 +174,32 @@ def _interface(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
+
+
+def _follows(interface: BoundSpec) -> bool:
+    """Whether it sends a stream to who asks, and needs no node for that."""
+    return isinstance(interface, HttpStreamSpec) and interface.stream is not None and not interface.request
+
+
+def _followed(interface: FollowedSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    stream = document.streams.get(getattr(interface, "stream", None) or "")
+    if stream is not None and stream.delivery == "queue":
+        words = "has queue delivery: each message goes to one reader; use broadcast, or an interface of kind messages"
+        yield ground.at_value((*path, "stream"), f"{ground.show((*path, 'stream'))} {words}")
+    for name, item in interface.filter.items():
+        place = (*path, "filter", name)
+        if name in PLACES:
+            yield ground.at_key(
+                place, f"the parameter {quoted(name)} says where to start; give the filter another name"
+            )
+        given = [source for source in SOURCES if getattr(item, source) is not None]
+        if len(given) != 1:
+            yield ground.at_key(place, f"{dotted(place)} needs one of key: true, field or header")
+        elif item.type != "string" and given != ["field"]:
+            yield ground.at_key((*place, "type"), f"{dotted(place)}: a {given[0]} is text; only a field has a type")
+        if item.type != "string" and (item.enum or item.pattern):
+            word = "enum" if item.enum else "pattern"
+            yield ground.at_key((*place, word), f"{dotted(place)}: {word} is for filters of type string")
 
 
 def _is_reserved(path: str) -> bool:

@@ -26,6 +26,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
@@ -117,6 +118,18 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _is_dotted(value: str) -> bool:
+    return _is_name(value) and all(value.split("."))
+
+
+def _is_pattern(value: str) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return len(value) <= 500
+
+
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
@@ -144,6 +157,12 @@ Route = Annotated[
     str,
     _text(_ROUTE.fullmatch, "a path such as /results/latest: letters, digits and . _ ~ - between single slashes"),
 ]
+ParameterName = Annotated[
+    str, _text(_PARAMETER.fullmatch, "a name of letters, digits, _ . and -, up to 64, that starts with a letter")
+]
+EventName = Annotated[str, _text(_PARAMETER.fullmatch, "an event's name: letters, digits, _ . and -, up to 64")]
+Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with dots between: attributes.name")]
+Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[
     str, _text(_is_http_url, "a URL that starts with http:// or https:// and names a host", hidden=True)
 ]

@@ -1,0 +1,51 @@
+"""The protocol of our server: uvicorn's, whose requests may also write to the socket themselves.
+
+Plain ASGI wakes a task for each client and each write. A stream with thousands of followers writes one
+payload to all of them, and does so here without a task.
+"""
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headgate.core.lanes import Payload
+from headgate.interface.outlet import EXTENSION, Writer
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. It is the outlet of the request that it carries."""
+
+    writer: Writer | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client has not taken what it was sent."""
+        return self.flow.write_paused
+
+    def write(self, payload: Payload) -> None:
+        """Send this as a chunk of the response's body."""
+        self.transport.write(payload.chunk)
+
+    def attach(self, writer: Writer | None) -> None:
+        """Tell this writer when there is room again, and when the client goes."""
+        self.writer = writer
+
+    def abort(self) -> None:
+        """Close the connection at once; what was not sent is dropped."""
+        self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, dict[object, object]] = {EXTENSION: self}  # type: ignore[dict-item]
+        self.scope["extensions"] = extensions
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.writer is not None:
+            self.writer.resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.writer is not None:
+            self.writer.lost()
+        if self.scope is not None:
+            # The scope refers to this connection, and the connection to it.
+            self.scope.get("extensions", {}).pop(EXTENSION, None)

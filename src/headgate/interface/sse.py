@@ -1,0 +1,71 @@
+"""Server-Sent Events: `GET` follows a stream, from where the client was for as long as it stays."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from headgate.core.position import Newest
+from headgate.core.wire import NDJSON
+from headgate.errors import NotAcceptable
+from headgate.interface import place
+from headgate.interface.accept import preferred, wants_gzip
+from headgate.interface.exchange import PROBLEM, Request, Response, Send
+from headgate.interface.feed import Exchange, Feed, Feeds, Manners
+from headgate.interface.filter import Filter, selection
+from headgate.interface.rendering import Events, Lines, Rendering
+from headgate.interface.route import Answer, Parameter, Route
+from headgate.runtime.hub import Hub
+
+EVENTS = "text/event-stream"
+
+
+def sse_route(
+    path: str, hub: Hub, feeds: Feeds, events: Events, filters: Sequence[Filter], manners: Manners, *, compress: bool
+) -> Route:
+    """`GET path`: follow this hub's stream."""
+
+    async def follow(request: Request) -> Response:
+        wanted = selection(filters, request.query, place.NAMES)
+        start = place.start_of(request, Newest())
+        rendering, media = _accepted(request.header("accept"), events)
+        await hub.come_up()
+
+        async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
+            exchange = Exchange(request, begin, send, compressed)
+            await Feed(rendering, manners).serve(hub, wanted, start, feeds, exchange)
+
+        compressed = compress and wants_gzip(request.header("accept-encoding"))
+        return Response(content_type=media, headers=_headers(compressed), live=live)
+
+    return Route(
+        "GET",
+        path,
+        follow,
+        summary=f"Follow {hub.stream.name}",
+        tag="streams",
+        parameters=[*(item.parameter() for item in filters), *place.PARAMETERS, _LAST],
+        answers=[
+            Answer(200, "Events as they come: see the documentation for gaps and resuming.", _CONTENT),
+            Answer(400, "The place to start at is none."),
+            Answer(406, "The client accepts no form that events have."),
+            Answer(422, "A parameter is missing, unknown or wrong; the message names it."),
+            Answer(503, "The stream cannot be read just now."),
+        ],
+    )
+
+
+def _accepted(accept: str | None, events: Events) -> tuple[Rendering, str]:
+    for media in preferred(accept or "*/*"):
+        if media in (EVENTS, "text/*", "*/*", PROBLEM):
+            return events, EVENTS
+        if media == NDJSON:
+            return Lines(events.codec), NDJSON
+    raise NotAcceptable(f"events come as {EVENTS} or {NDJSON}")
+
+
+def _headers(compressed: bool) -> dict[str, str]:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Accept-Encoding"}
+    return headers | {"Content-Encoding": "gzip"} if compressed else headers
+
+
+_CONTENT: dict[str, dict[str, Any]] = {EVENTS: {"type": "string"}, NDJSON: {"type": "string"}}
+_LAST = Parameter("Last-Event-ID", "The same as `after`, and goes before it.", {"type": "string"}, place="header")

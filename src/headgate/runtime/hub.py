@@ -1,0 +1,212 @@
+"""The hub: one reader of a stream for all who follow it, and the way to what is older than it has at hand."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from headgate.core.lanes import Follower, Lane, Lanes, Listener, Payload
+from headgate.core.match import Selection
+from headgate.core.position import At, Batch, Last, Newest, Position, Start
+from headgate.core.window import Gap, Rendering, Window
+from headgate.errors import StreamClosed, TransportError, Unavailable
+from headgate.runtime.stream import Stream, Subscription
+from headgate.runtime.tasks import Tasks, backoff, cancel
+from headgate.transport.base import Ability
+
+PREFILL = 1000  # messages that a hub begins with, so that those who come back need not ask the stream
+STEP = 500  # messages per read
+MOST_BYTES = 64 * 1024 * 1024  # of a window
+LINGER = 30.0  # seconds that a hub stays up with nobody there
+PATIENCE = 3.0  # seconds that a newcomer waits for a hub to come up
+REPLAYS = 8  # readers of what is older than the window, at once
+
+
+class Hub:
+    """Reads one broadcast stream for all who follow it. It comes up with the first and stays a while after the last."""
+
+    def __init__(self, stream: Stream, tasks: Tasks, *, size: int = MOST_BYTES, linger: float = LINGER) -> None:
+        self.stream = stream
+        self.lanes = Lanes(Window(stream.codec, messages=stream.settings.keep_messages, size=size))
+        self.stays = False  # it reads also when nobody follows
+        self._tasks = tasks
+        self._linger = linger
+        self._pump: asyncio.Task[Any] | None = None
+        self._up = asyncio.Event()
+        self._reason: str | None = "it has not begun to read"
+        self._leaving: asyncio.TimerHandle | None = None
+        self._replays = asyncio.Semaphore(REPLAYS)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Hub of {self.stream.name}: {self.lanes!r}>"
+
+    @property
+    def window(self) -> Window:
+        """The last messages."""
+        return self.lanes.window
+
+    @asynccontextmanager
+    async def follow(
+        self,
+        selection: Selection,
+        rendering: Rendering,
+        listener: Listener,
+        *,
+        latest: bool = False,
+    ) -> AsyncGenerator[Follower, None]:
+        """A place among the followers. Nothing is delivered before it begins, by itself or through `replay`.
+
+        May raise `Unavailable` when the stream cannot be read just now.
+        """
+        follower = self.lanes.enter(selection, rendering, listener, latest=latest)
+        try:
+            await self.come_up()
+            yield follower
+        finally:
+            self.lanes.leave(follower)
+            if not self.lanes.followers:
+                self._go_down_later()
+
+    async def come_up(self) -> None:
+        """Return when what is published from now on will be seen. May raise `Unavailable`."""
+        if self._closed:
+            raise StreamClosed(f"stream {self.stream.name!r} is closed")
+        self._begin_to_read()
+        if not self._up.is_set():
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._up.wait()
+            except TimeoutError:
+                raise Unavailable(f"stream {self.stream.name!r} cannot be read just now: {self._reason}") from None
+
+    def _begin_to_read(self) -> None:
+        if self._pump is None or self._pump.done():
+            self._pump = self._tasks.start(f"hub of {self.stream.name}", self._read())
+
+    def stay(self) -> None:
+        """Read from now on, also when nobody follows: who comes back finds what it missed at hand."""
+        self.stays = True
+        self._begin_to_read()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody gets anything, in words for `/ready`; None when all is well."""
+        if self._reason is None:
+            return None
+        return f"stream {self.stream.name!r} cannot be read: {self._reason}"
+
+    def _go_down_later(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._leaving = asyncio.get_running_loop().call_later(self._linger, self._go_down)
+
+    def _go_down(self) -> None:
+        if self.stays or self.lanes.followers:
+            return
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = None
+        self._up.clear()
+        self.window.epoch = ""  # what comes by the time that it is up again does not follow on what is here
+
+    async def close(self) -> None:
+        """Read no longer, and tell all who follow."""
+        self._closed = True
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self.lanes.end()
+        if self._pump is not None:
+            await cancel(self._pump)
+
+    # Reading
+
+    async def _read(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                async with self.stream.subscribe(self._start()) as subscription:
+                    attempt = 0
+                    await self._hand_out(subscription)
+            except TransportError as error:
+                if self._closed:
+                    return
+                self._reason = str(error)
+            attempt += 1
+            await asyncio.sleep(backoff(attempt, most=2.0))
+
+    def _start(self) -> Start:
+        """Where to read: on after what the window has; at first, a little before the end."""
+        if self.window.epoch:
+            return At(self.window.head)
+        if Ability.LAST not in self.stream.transport.abilities:
+            return Newest()
+        return Last(min(PREFILL, self.stream.settings.keep_messages))
+
+    async def _hand_out(self, subscription: Subscription) -> None:
+        """Give each batch to those who want it."""
+        end = (await self.stream.extent()).newest
+        while True:
+            wait = None if self._up.is_set() else 0.25
+            batch = await subscription.take(STEP, wait)
+            if batch.position.epoch == "unknown":
+                continue  # the brokers have not said yet where this is
+            self._reason = None
+            self.lanes.publish(batch)
+            if not self._up.is_set() and (not batch.messages or not self.window.is_beyond(end.offsets)):
+                self._up.set()
+
+    # What is older
+
+    async def replay(self, follower: Follower, start: Start) -> AsyncGenerator[Payload, None]:
+        """What the stream has from `start` on that the window has not; after the last payload the follower
+        goes on with the window, without a gap and without a repetition."""
+        position = start.position if isinstance(start, At) else None
+        if position is not None and self.window.covers(position):
+            follower.begin_after(await self._known(position))
+            return
+        if isinstance(start, Newest):
+            follower.begin()
+            return
+        async with self._replays, self.stream.subscribe(start) as subscription:
+            while position is None or not self.window.covers(position):
+                batch = await subscription.take(STEP, wait=0.25)
+                if batch.position.epoch == "unknown":
+                    continue
+                if payload := self._replayed(follower.lane, batch, position):
+                    yield payload
+                position = batch.position
+                if not batch.messages and position.epoch != self.window.epoch:
+                    await asyncio.sleep(0.05)  # the hub is about to find out, too
+            # No await between this and the last look at the window: nothing comes in between.
+            follower.begin_after(position)
+
+    async def _known(self, position: Position) -> Position:
+        """A place that the stream really has: one beyond its end would hide what comes next."""
+        if not self.window.is_beyond(position.offsets):
+            return position
+        newest = (await self.stream.extent()).newest
+        if newest.epoch != position.epoch:
+            return position
+        return Position(
+            position.epoch, {p: min(offset, newest.offsets.get(p, offset)) for p, offset in position.offsets.items()}
+        )
+
+    def _replayed(self, lane: Lane, batch: Batch, asked: Position | None) -> Payload | None:
+        frames = []
+        before = batch.position.before(batch.messages)
+        restarted = asked is not None and asked.epoch != batch.position.epoch
+        if batch.missed or restarted:
+            gap = Gap(
+                missed=None if restarted else batch.missed,
+                of="stream",
+                reason="restarted" if restarted else "expired",
+                begin=str(asked or ""),
+                end=str(before),
+            )
+            frames.append(lane.rendering.gap(gap))
+        window = Window(self.stream.codec, messages=len(batch.messages) + 1, size=MOST_BYTES)
+        window.restart(before)
+        window.append(batch)
+        frames += [entry.frame(lane.rendering) for _, entry in window.wanted(lane.selection, 0)]
+        return Payload(frames) if frames else None

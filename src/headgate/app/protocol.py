@@ -4,6 +4,8 @@ Plain ASGI wakes a task for each client and each write. A stream with thousands 
 payload to all of them, and does so here without a task.
 """
 
+from collections.abc import Sequence
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headgate.core.lanes import Payload
@@ -22,7 +24,7 @@ class Protocol(HttpToolsProtocol):
 
     def write(self, payload: Payload) -> None:
         """Send this as a chunk of the response's body."""
-        self.transport.write(payload.chunk)
+        self.transport.write(payload.wire(_chunk))
 
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""
@@ -49,3 +51,8 @@ class Protocol(HttpToolsProtocol):
         if self.scope is not None:
             # The scope refers to this connection, and the connection to it.
             self.scope.get("extensions", {}).pop(EXTENSION, None)
+
+
+def _chunk(frames: Sequence[bytes]) -> bytes:
+    body = b"".join(frames)
+    return b"%x\r\n%b\r\n" % (len(body), body)

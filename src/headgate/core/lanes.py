@@ -6,7 +6,7 @@ as it comes. One that does not is only a number in the window, and takes what it
 window has moved on by then, it is told what was lost. Nothing is queued for anybody.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from headgate.core.match import Selection, Shape, ask
@@ -17,21 +17,20 @@ MOST = 64 * 1024  # bytes of a payload for one that lags
 
 
 class Payload:
-    """What a follower gets at once: frames joined."""
+    """The frames that a follower gets at once."""
 
-    __slots__ = ("_chunk", "body", "frames")
+    __slots__ = ("_wire", "_wrap", "frames")
 
     def __init__(self, frames: Sequence[bytes]) -> None:
         self.frames = frames
-        self.body = b"".join(frames)
-        self._chunk: bytes | None = None
+        self._wrap: Callable[[Sequence[bytes]], bytes] | None = None
+        self._wire = b""
 
-    @property
-    def chunk(self) -> bytes:
-        """The same as a chunk of an HTTP/1.1 body; made once for all who get it."""
-        if self._chunk is None:
-            self._chunk = b"%x\r\n%b\r\n" % (len(self.body), self.body)
-        return self._chunk
+    def wire(self, wrap: Callable[[Sequence[bytes]], bytes]) -> bytes:
+        """The frames as a protocol writes them; made once for all who get them the same way."""
+        if self._wrap is not wrap:
+            self._wrap, self._wire = wrap, wrap(self.frames)
+        return self._wire
 
 
 class Lane:

@@ -83,7 +83,7 @@ class _Sender:
         return self._some.is_set()
 
     def write(self, payload: Payload) -> None:
-        self._waiting += payload.body
+        self._waiting += b"".join(payload.frames)
         self._some.set()
 
     def attach(self, writer: Writer | None) -> None:
@@ -123,14 +123,12 @@ class Gzip:
         return self._outlet.paused
 
     def write(self, payload: Payload) -> None:
-        self._outlet.write(Payload([self._compressor.compress(payload.body), self._flushed()]))
-
-    def _flushed(self, mode: int = zlib.Z_SYNC_FLUSH) -> bytes:
-        return self._compressor.flush(mode)
+        compressed = self._compressor.compress(b"".join(payload.frames))
+        self._outlet.write(Payload([compressed, self._compressor.flush(zlib.Z_SYNC_FLUSH)]))
 
     def finish(self) -> None:
         """Write what ends the compressed body."""
-        self._outlet.write(Payload([self._flushed(zlib.Z_FINISH)]))
+        self._outlet.write(Payload([self._compressor.flush(zlib.Z_FINISH)]))
 
     def attach(self, writer: Writer | None) -> None:
         self._outlet.attach(writer)

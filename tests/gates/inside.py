@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -12,6 +13,7 @@ from uvicorn.server import ServerState
 from headgate.app.gate import Gate
 from headgate.app.protocol import Protocol
 from headgate.app.serve import bind, url_of
+from headgate.app.socket_protocol import SocketProtocol
 from headgate.spec.plan import Plan
 from headgate.spec.resolve import plan_text
 
@@ -27,18 +29,20 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(config: str | Plan, *, port: int = 0, log: Path | None = None) -> AsyncIterator[Serving]:
+async def serving(
+    config: str | Plan, *, port: int = 0, log: Path | None = None, protocol: Any = Protocol
+) -> AsyncIterator[Serving]:
     """Serve a configuration while the block runs."""
     overrides = {} if log is None else {"connections.log.path": str(log)}
     plan = config if isinstance(config, Plan) else plan_text(config, overrides=overrides)
-    async with Gate(plan) as gate, _listening(gate, port) as url:
+    async with Gate(plan) as gate, _listening(gate, port, protocol) as url:
         yield Serving(gate, url)
 
 
 @asynccontextmanager
-async def _listening(gate: Gate, port: int) -> AsyncIterator[str]:
+async def _listening(gate: Gate, port: int, http: Any) -> AsyncIterator[str]:
     # Uvicorn's own server looks ten times a second whether it shall stop: too slow for hundreds of tests.
-    config = uvicorn.Config(gate.app, http=Protocol, lifespan="off", ws="none", log_config=None)
+    config = uvicorn.Config(gate.app, http=http, ws=SocketProtocol, lifespan="off", log_config=None)
     config.load()
     state = ServerState()
 

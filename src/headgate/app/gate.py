@@ -10,15 +10,16 @@ from typing import Any, Self
 
 from headgate import __version__
 from headgate.app.connect import Connections
-from headgate.app.endpoints import follow_route
+from headgate.app.endpoints import follow_route, socket_door
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
-from headgate.interface.feed import Feeds
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
 from headgate.interface.publish import publish_route
 from headgate.interface.route import Route, Router
+from headgate.interface.visitors import Visitors
+from headgate.interface.websocket import Door
 from headgate.runtime.hub import Hub
 from headgate.runtime.node import Declaration, discover, wired
 from headgate.runtime.pickup import Pickup
@@ -40,7 +41,7 @@ class Gate:
         self.nodes: dict[str, Node] = {}
         self.hubs: dict[str, Hub] = {}
         self.tasks = Tasks()
-        self.feeds = Feeds(self.tasks, time.monotonic)
+        self.visitors = Visitors(self.tasks, time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -55,7 +56,7 @@ class Gate:
             streams=self.streams,
             nodes=self.nodes,
             hubs=self.hubs,
-            feeds=self.feeds,
+            visitors=self.visitors,
             polled=self._polled,
             web=self._web,
         )
@@ -89,7 +90,7 @@ class Gate:
         for declaration in self._declared.values():
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = Node(declaration, self.streams)
-        self.app.router = Router(self._routes(plan))
+        self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
@@ -109,10 +110,10 @@ class Gate:
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
         self._polled.clear()
-        for hub in self.hubs.values():
-            hub.stays = False
+        for name, hub in self.hubs.items():
+            hub.stay(any(i.follow is not None and i.path is not None and i.stream == name for i in plan.interfaces))
         for interface in plan.interfaces:
-            if interface.path is not None and interface.stream is not None:
+            if interface.path is not None and interface.stream is not None and interface.socket is None:
                 routes.append(self._interface_route(interface, interface.path, self.streams[interface.stream]))
         return routes
 
@@ -120,9 +121,14 @@ class Gate:
         if interface.follow is None:
             self._polled[path] = stream
             return self._poll_route(path, stream)
-        hub = self.hubs[stream.name]
-        hub.stay()
-        return follow_route(path, interface.follow, hub, self.feeds)
+        return follow_route(path, interface.follow, self.hubs[stream.name], self.visitors)
+
+    def _doors(self, plan: Plan) -> dict[str, Door]:
+        return {
+            interface.path: socket_door(interface, self.streams, self.hubs, self.visitors)
+            for interface in plan.interfaces
+            if interface.path is not None and interface.socket is not None
+        }
 
     def _poll_route(self, path: str, stream: Stream) -> Route:
         return poll_route(path, stream, self._pickups.get(stream.name), self._drained.wait)
@@ -190,7 +196,7 @@ class Gate:
         """Take nothing new; let those who wait go home."""
         self.app.draining = True
         self._drained.set()
-        self.feeds.drain()
+        self.visitors.drain()
 
     async def close(self, seconds: float | None = None) -> None:
         """End it all: nodes finish what they hold, streams what is in flight, then the connections go.

@@ -32,7 +32,8 @@ class Protocol(HttpToolsProtocol):
 
     def abort(self) -> None:
         """Close the connection at once; what was not sent is dropped."""
-        self.transport.abort()
+        # Not from within a call of the transport's own: it would end twice.
+        self.loop.call_soon(self.transport.abort)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import uvicorn
 
@@ -108,7 +109,9 @@ def _config(gate: Gate) -> uvicorn.Config:
     return uvicorn.Config(
         gate.app,
         http=Protocol,
-        ws="none",
+        ws=_socket_protocol,  # type: ignore[arg-type]  # called like the class that it loads
+        ws_max_size=service.limits.request_size_bytes,
+        ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -117,6 +120,13 @@ def _config(gate: Gate) -> uvicorn.Config:
         timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
         timeout_graceful_shutdown=service.drain_seconds * _WEB_SHARE,  # type: ignore[arg-type]  # seconds to asyncio
     )
+
+
+def _socket_protocol(**given: Any) -> asyncio.Protocol:
+    """The protocol of a WebSocket, loaded when the first one comes."""
+    from headgate.app.socket_protocol import SocketProtocol
+
+    return SocketProtocol(**given)
 
 
 def bind(host: str, port: int) -> socket.socket:

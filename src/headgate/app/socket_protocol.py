@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
 from headgate.core.lanes import Payload
+from headgate.interface.frames import is_text
 from headgate.interface.outlet import EXTENSION, Writer
 
 
@@ -23,7 +25,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def write(self, payload: Payload) -> None:
         """Send each frame as a message; nothing after the socket was closed."""
         if not self.close_sent and not self.transport.is_closing():
-            self.transport.write(payload.wire(_texts if self.scope["state"].get("text") else _binaries))
+            self.transport.write(payload.wire(_messages))
 
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""
@@ -31,12 +33,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def abort(self) -> None:
         """Close the connection at once; what was not sent is dropped."""
-        self.transport.abort()
+        # Not from within a call of the transport's own: it would end twice.
+        self.loop.call_soon(self.transport.abort)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
-            self.scope["extensions"][EXTENSION] = self  # type: ignore[index,assignment]
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # with a refusal; uvicorn would log an error for want of one
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -49,12 +57,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.writer.lost()
         if hasattr(self, "scope"):
             # The scope refers to this connection, and the connection to it.
-            self.scope["extensions"].pop(EXTENSION, None)  # type: ignore[union-attr]
+            self.scope["extensions"].pop(EXTENSION, None)
 
 
-def _texts(frames: Sequence[bytes]) -> bytes:
-    return b"".join([Frame(Opcode.TEXT, frame).serialize(mask=False) for frame in frames])
-
-
-def _binaries(frames: Sequence[bytes]) -> bytes:
-    return b"".join([Frame(Opcode.BINARY, frame).serialize(mask=False) for frame in frames])
+def _messages(frames: Sequence[bytes]) -> bytes:
+    return b"".join([Frame(Opcode.TEXT if is_text(f) else Opcode.BINARY, f).serialize(mask=False) for f in frames])

@@ -167,12 +167,13 @@ def read_envelopes(body: bytes, codec: Codec[Any]) -> list[Message[bytes] | Code
 
 def _attempt(item: JsonMessage, codec: Codec[Any]) -> Message[bytes] | CodecError:
     try:
-        return _message(item, codec)
+        return message_of(item, codec)
     except CodecError as error:
         return error
 
 
-def _message(item: JsonMessage, codec: Codec[Any]) -> Message[bytes]:
+def message_of(item: JsonMessage, codec: Codec[Any]) -> Message[bytes]:
+    """The message that a JSON object stands for. May raise `CodecError`."""
     facts: dict[str, Any] = {"value": _body(item, codec), "headers": _headers(item)}
     if item.timestamp is not None:
         facts["timestamp"] = item.timestamp

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError
+from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -16,10 +16,13 @@ from headgate.interface.exchange import (
     Response,
     Scope,
     Send,
+    raw_headers,
     refusal,
     respond,
 )
 from headgate.interface.route import Route, Router
+from headgate.interface.socket import Socket
+from headgate.interface.websocket import Door
 from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
@@ -32,6 +35,7 @@ class Boundary:
 
     def __init__(self, *, behind: App, stats: WebStats, request_limit: int, clock: Callable[[], float]) -> None:
         self.router = Router(())
+        self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
         self.draining = False
         self.request_limit = request_limit
         self._behind = behind
@@ -39,8 +43,8 @@ class Boundary:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._behind(scope, receive, send)
+        if scope["type"] == "websocket":
+            await self._meet(scope, receive, send)
             return
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope))
         outgoing = _Outgoing(send, request.id, self)
@@ -59,6 +63,29 @@ class Boundary:
         finally:
             self._stats.in_flight -= 1
             self._stats.count(label, method, outgoing.status, self._clock() - began)
+
+    async def _meet(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A client that wants a WebSocket: it gets one, or an answer like that to any other request."""
+        request = Request({**scope, "method": "GET"}, receive, limit=0, id=_request_id(scope))
+        socket = Socket(scope, receive, send)
+        label = request.path if request.path in self.doors else "other"
+        began = self._clock()
+        self._stats.in_flight += 1
+        status = 101
+        try:
+            if self.draining:
+                raise Draining("the gate is shutting down; try again elsewhere or later")
+            if request.path not in self.doors:
+                raise NotFound(f"there is no WebSocket at {request.path[:200]}")
+            await self.doors[request.path](request, socket)
+        except HeadgateError as error:
+            self._stats.count_error(error.code)
+            status = error.status
+            response = render(error, request)
+            await socket.refuse(response, [*raw_headers(response), (b"x-request-id", request.id.encode())])
+        finally:
+            self._stats.in_flight -= 1
+            self._stats.count(label, "GET", status, self._clock() - began)
 
     async def _serve(self, request: Request, send: "_Outgoing") -> None:
         route = self.router.find(request.method, request.path)

@@ -160,7 +160,7 @@ async def respond(request: Request, response: Response, send: Send) -> None:
     delivered = False
 
     async def start() -> None:
-        await send({"type": "http.response.start", "status": response.status, "headers": _raw_headers(response)})
+        await send({"type": "http.response.start", "status": response.status, "headers": raw_headers(response)})
 
     if response.live is not None and request.method != "HEAD":
         await response.live(request, start, send)
@@ -221,7 +221,8 @@ async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-def _raw_headers(response: Response) -> list[tuple[bytes, bytes]]:
+def raw_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    """The headers of a response as ASGI has them."""
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
     if response.status != 204:
         raw.append((b"content-type", response.content_type.encode()))

@@ -1,25 +1,19 @@
-"""The feed: one client who follows a stream, and the pulse that all of them share."""
+"""The feed: one client who follows a stream by a response that goes on."""
 
-import asyncio
-import logging
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from headgate.core.lanes import Follower, Payload
+from headgate.core.lanes import Payload
 from headgate.core.match import Selection
-from headgate.core.position import Newest, Start
-from headgate.errors import TransportError
+from headgate.core.position import Start
 from headgate.interface.exchange import Request, Send
-from headgate.interface.outlet import Gzip, Outlet, outlet
-from headgate.interface.rendering import Rendering
+from headgate.interface.following import Following
+from headgate.interface.outlet import Gzip, outlet
+from headgate.interface.rendering import LiveRendering
+from headgate.interface.visitors import Stall, Visitors
 from headgate.runtime.hub import Hub
-from headgate.runtime.tasks import Tasks, finish_or_cancel
 
-logger = logging.getLogger("headgate.web")
-TICK = 0.25  # seconds between two looks at all feeds
 SPREAD = 5.0  # seconds over which clients come back that are sent away together
 
 
@@ -33,14 +27,6 @@ class Manners:
     on_slow: str = "drop_oldest"  # drop_oldest, conflate, disconnect
 
 
-@dataclass(slots=True)
-class FeedStats:
-    """What became of those who follow."""
-
-    opened: int = 0
-    cut: int = 0  # because they took nothing for too long, or fell behind where that is not allowed
-
-
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request, and the way to answer it."""
@@ -50,214 +36,67 @@ class Exchange:
     send: Send
     compressed: bool
 
-
-class Feeds:
-    """All feeds of a gate: they are given signs of life, and those that stall are cut."""
-
-    def __init__(self, tasks: Tasks, clock: Callable[[], float]) -> None:
-        self.stats = FeedStats()
-        self.draining = False
-        self._tasks = tasks
-        self._clock = clock
-        self._open: set[Feed] = set()
-        self._pulse: asyncio.Task[Any] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Feeds: {len(self._open)} open, {self.stats.cut} cut>"
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, feed: "Feed") -> None:
-        """Look after this one, too."""
-        self.stats.opened += 1
-        feed.since = self._clock()
-        self._open.add(feed)
-        if self._pulse is None or self._pulse.done():
-            self._pulse = self._tasks.start("pulse", self._beat())
-
-    def remove(self, feed: "Feed") -> None:
-        """This one is over."""
-        self._open.discard(feed)
-        self.stats.cut += feed.cut
-
-    async def _beat(self) -> None:
-        while self._open:
-            await asyncio.sleep(TICK)
-            now = self._clock()
-            for feed in list(self._open):
-                feed.look(now)
-
-    def drain(self) -> None:
-        """Send all away: they come back, here or elsewhere, spread over some seconds."""
-        self.draining = True
-        for feed in list(self._open):
-            feed.end()
+    async def push(self, frames: Sequence[bytes]) -> None:
+        """Send a part of the body."""
+        await self.send({"type": "http.response.body", "body": b"".join(frames), "more_body": True})
 
 
-class Feed:
-    """One client. What comes is written by whoever brings it; only what is older than that is waited for."""
+class Feed(Following):
+    """One client of a response that goes on."""
 
-    __slots__ = (
-        "_ended",
-        "_follower",
-        "_manners",
-        "_outlet",
-        "_over",
-        "_rendering",
-        "_room",
-        "_stalled",
-        "_wrote",
-        "cut",
-        "since",
-    )
+    __slots__ = ("_live", "_manners", "_stall", "since")
 
-    def __init__(self, rendering: Rendering, manners: Manners) -> None:
+    def __init__(self, rendering: LiveRendering, manners: Manners) -> None:
+        super().__init__(rendering, manners.on_slow)
+        self._live = rendering
         self.since = 0.0  # when it last had a sign of life
-        self.cut = False
-        self._ended = False
-        self._rendering, self._manners = rendering, manners
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._room: asyncio.Future[None] | None = None
-        self._outlet: Outlet | None = None
-        self._follower: Follower | None = None
-        self._stalled: float | None = None  # since when the client takes nothing
-        self._wrote = False
-
-    # What the hub calls
-
-    def deliver(self, payload: Payload) -> bool:
-        outlet = self._outlet
-        if outlet is None or outlet.paused:
-            return False
-        outlet.write(payload)
-        self._wrote = True
-        return True
-
-    def wake(self) -> None:
-        follower = self._follower
-        while follower is not None and follower.lags and self._outlet is not None and not self._outlet.paused:
-            if self._manners.on_slow == "disconnect" and follower.overtaken:
-                self._cut()
-                return
-            payload = follower.take()
-            if payload is None:
-                return
-            self.deliver(payload)
-
-    def end(self) -> None:
-        self._ended = True
-        self._finish()
-
-    # What the outlet calls
+        self._manners = manners
+        self._stall = Stall(manners.stall)
 
     def resumed(self) -> None:
-        self._stalled = None
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self.wake()
-
-    def lost(self) -> None:
-        self._ended = False
-        self.resumed()
-        self._finish()
-
-    def _finish(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
-
-    # What the pulse calls
+        self._stall.ends()
+        super().resumed()
 
     def look(self, now: float) -> None:
         """Give a sign of life if there was none for long; cut a client that takes nothing."""
-        if self._outlet is None or self._over.done():
+        if self.outlet is None or self.over:
             return
-        if self._outlet.paused:
-            self._stalled = now if self._stalled is None else self._stalled
-            if now - self._stalled >= self._manners.stall:
-                self._cut()
-            return
-        self._stalled = None
-        if self._wrote:
-            self._wrote, self.since = False, now
-        elif now - self.since >= self._manners.ping:
+        if self._stall.lasts_too_long(self.outlet.paused, now):
+            self.cut_off()
+        elif self.wrote:
+            self.wrote, self.since = False, now
+        elif now - self.since >= self._manners.ping and not self.outlet.paused:
             self.since = now
-            self._outlet.write(Payload([self._rendering.ping]))
+            self.outlet.write(Payload([self._live.ping]))
 
-    def _cut(self) -> None:
-        assert self._outlet is not None
-        if not self.cut:
-            self.cut = True
-            self._outlet.abort()
-
-    # One client's visit
-
-    async def serve(self, hub: Hub, selection: Selection, start: Start, feeds: Feeds, exchange: Exchange) -> None:
+    async def serve(self, hub: Hub, selection: Selection, start: Start, visitors: Visitors, exchange: Exchange) -> None:
         """Follow the stream until the client goes, or has to. May raise `Unavailable` before the response starts."""
-        latest = self._manners.on_slow == "conflate"
-        async with (
-            hub.follow(selection, self._rendering, self, latest=latest) as follower,
-            outlet(exchange.request, exchange.send, self) as way,
-        ):
+
+        async def opened(place: str) -> None:
             await exchange.start()
-            self._follower = follower
-            self._outlet = Gzip(way) if exchange.compressed else way
-            feeds.add(self)
-            try:
-                await self._begin(hub, start)
-                await self._over
-                await self._say_goodbye(exchange)
-            finally:
-                feeds.remove(self)
-                self._follower = self._outlet = None  # nothing here refers to itself: it is freed at once
-
-    async def _begin(self, hub: Hub, start: Start) -> None:
-        assert self._follower is not None
-        place = str(hub.window.head) if isinstance(start, Newest) else ""
-        self._write(self._rendering.opening(place, self._manners.retry))
-        if isinstance(start, Newest):
-            self._follower.begin()
-        else:
-            await finish_or_cancel(self._replay(hub, self._follower, start), self._until_over)
-
-    async def _until_over(self) -> None:
-        await asyncio.shield(self._over)
-
-    async def _replay(self, hub: Hub, follower: Follower, start: Start) -> None:
-        """Write what is older than what the hub has at hand."""
-        try:
-            async with aclosing(hub.replay(follower, start)) as older:
-                async for payload in older:
-                    await self._wait_for_room()
-                    self.deliver(payload)
-        except TransportError as error:
-            # The status went out long ago: the last event says why it is the last, and the client may come again.
-            logger.warning("a follower was sent away", extra={"stream": hub.stream.name, "reason": str(error)})
-            self._write(self._rendering.failure(error))
-            self.end()
-        else:
+            self.outlet = Gzip(way) if exchange.compressed else way
+            visitors.add(self)
+            self.write(self._live.opening(place, self._manners.retry))
             self.wake()
 
-    async def _wait_for_room(self) -> None:
-        while self._outlet is not None and self._outlet.paused:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
-
-    def _write(self, frame: bytes) -> None:
-        if self._outlet is not None and frame:
-            self._outlet.write(Payload([frame]))
-            self._wrote = True
+        async with outlet(exchange.request.scope, self, exchange.push, exchange.request.gone) as way:
+            try:
+                await self.follow(hub, selection, start, opened)
+                await self._say_goodbye(exchange)
+            finally:
+                visitors.remove(self)
+                self.outlet = None
 
     async def _say_goodbye(self, exchange: Exchange) -> None:
         """End the response in good form, if there is still somebody to read it."""
-        outlet = self._outlet
-        if not self._ended or outlet is None:
+        outlet = self.outlet
+        if not self.closed or outlet is None:
             return
         if outlet.paused:
             outlet.abort()
             return
         # Who is sent away at the same time as others does not come back at the same time as they do.
-        self._write(self._rendering.closing(self._manners.retry + random.random() * SPREAD))  # noqa: S311
+        self.write(self._live.closing(self._manners.retry + random.random() * SPREAD))  # noqa: S311
         if isinstance(outlet, Gzip):
             outlet.finish()
         await exchange.send({"type": "http.response.body", "body": b""})

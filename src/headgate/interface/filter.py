@@ -73,10 +73,11 @@ def selection(filters: Sequence[Filter], asked: Mapping[str, Sequence[str]], kno
     if unknown := asked.keys() - {*names, *known}:
         there = ", ".join([*names, *known])
         raise InvalidParameter(f"{min(unknown)[:80]!r} is unknown here; there are {there}")
-    missing = [item.name for item in filters if item.required and not asked.get(item.name)]
+    given = {name: [text for text in texts if text] for name, texts in asked.items()}  # left empty is left out
+    missing = [item.name for item in filters if item.required and not given.get(item.name)]
     if missing:
         raise InvalidParameter(f"{missing[0]!r} is missing: say which messages you want, as in ?{missing[0]}=...")
-    wanted = {item.facet: frozenset(map(item.read, asked[item.name])) for item in filters if asked.get(item.name)}
+    wanted = {item.facet: frozenset(map(item.read, given[item.name])) for item in filters if given.get(item.name)}
     combinations = 1
     for values in wanted.values():
         combinations *= len(values)

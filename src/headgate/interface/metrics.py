@@ -9,7 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from headgate.interface.feed import Feeds
+from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
@@ -20,7 +20,7 @@ def expose(
     streams: Mapping[str, Stream],
     nodes: Mapping[str, Node],
     hubs: Mapping[str, Hub],
-    feeds: Feeds,
+    visitors: Visitors,
     web: WebStats,
     dropped: Mapping[str, int],
     *,
@@ -28,7 +28,7 @@ def expose(
 ) -> bytes:
     """All counters, as text."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot([*_metrics(streams, nodes, web, dropped, ready), *_feed_metrics(hubs, feeds)]))
+    registry.register(_Snapshot([*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -68,13 +68,15 @@ def _metrics(
     yield from _web_metrics(web)
 
 
-def _feed_metrics(hubs: Mapping[str, Hub], feeds: Feeds) -> Iterator[Metric]:
+def _visitor_metrics(hubs: Mapping[str, Hub], visitors: Visitors) -> Iterator[Metric]:
     followers = GaugeMetricFamily("headgate_stream_followers", "clients that follow it just now", labels=["stream"])
     for name, hub in hubs.items():
         followers.add_metric([name], hub.lanes.followers)
     yield followers
-    yield _counter("headgate_feeds_opened", "clients that began to follow", [], {(): feeds.stats.opened})
-    yield _counter("headgate_feeds_cut", "clients that were cut because they were too slow", [], {(): feeds.stats.cut})
+    yield _counter("headgate_visitors_opened", "clients that began to follow", [], {(): visitors.stats.opened})
+    yield _counter(
+        "headgate_visitors_cut", "clients that were cut because they were too slow", [], {(): visitors.stats.cut}
+    )
 
 
 def _web_metrics(web: WebStats) -> Iterator[Metric]:

@@ -7,8 +7,8 @@ from typing import Any
 from headgate.core.wire import JSON
 from headgate.errors import TransportError
 from headgate.interface.exchange import Request, Response, json
-from headgate.interface.feed import Feeds
 from headgate.interface.route import Answer, Route
+from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
@@ -30,7 +30,7 @@ class Ops:
         streams: Mapping[str, Stream],
         nodes: Mapping[str, Node],
         hubs: Mapping[str, Hub],
-        feeds: Feeds,
+        visitors: Visitors,
         polled: Mapping[str, Stream],
         web: WebStats,
     ) -> None:
@@ -39,7 +39,7 @@ class Ops:
         self._streams = streams
         self._nodes = nodes
         self._hubs = hubs
-        self._feeds = feeds
+        self._visitors = visitors
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
 
@@ -90,7 +90,9 @@ class Ops:
 
         extents = await _extents(self._streams)
         drops = {name: extent.dropped for name, extent in extents.items() if isinstance(extent, Extent)}
-        body = expose(self._streams, self._nodes, self._hubs, self._feeds, self._web, drops, ready=not self._issues())
+        body = expose(
+            self._streams, self._nodes, self._hubs, self._visitors, self._web, drops, ready=not self._issues()
+        )
         return Response(200, body, METRICS)
 
 

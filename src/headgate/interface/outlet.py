@@ -6,12 +6,12 @@ task does the same through `send`.
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from headgate.core.lanes import Payload
-from headgate.interface.exchange import Request, Send
+from headgate.interface.exchange import Scope
 from headgate.runtime.tasks import cancel
 
 EXTENSION = "headgate.outlet"
@@ -50,10 +50,15 @@ class Outlet(Protocol):
         ...
 
 
+Push = Callable[[Sequence[bytes]], Awaitable[None]]
+
+
 @asynccontextmanager
-async def outlet(request: Request, send: Send, writer: Writer) -> AsyncGenerator[Outlet, None]:
-    """The way to the client of this request, once the response has started."""
-    direct: Outlet | None = request.scope.get("extensions", {}).get(EXTENSION)
+async def outlet(
+    scope: Scope, writer: Writer, push: Push, gone: Callable[[], Awaitable[None]] | None = None
+) -> AsyncGenerator[Outlet, None]:
+    """The way to a client. Under another server `push` sends frames, and `gone` returns when the client goes."""
+    direct: Outlet | None = scope.get("extensions", {}).get(EXTENSION)
     if direct is not None:
         direct.attach(writer)
         try:
@@ -61,8 +66,10 @@ async def outlet(request: Request, send: Send, writer: Writer) -> AsyncGenerator
         finally:
             direct.attach(None)
         return
-    sender = _Sender(request, send, writer)
-    tasks = [asyncio.ensure_future(sender.send()), asyncio.ensure_future(sender.watch())]
+    sender = _Sender(push, writer)
+    tasks = [asyncio.ensure_future(sender.send())]
+    if gone is not None:
+        tasks.append(asyncio.ensure_future(sender.watch(gone)))
     try:
         yield sender
     finally:
@@ -73,9 +80,9 @@ async def outlet(request: Request, send: Send, writer: Writer) -> AsyncGenerator
 class _Sender:
     """An outlet on top of plain ASGI."""
 
-    def __init__(self, request: Request, send: Send, writer: Writer) -> None:
-        self._request, self._send, self._writer = request, send, writer
-        self._waiting = bytearray()
+    def __init__(self, push: Push, writer: Writer) -> None:
+        self._push, self._writer = push, writer
+        self._waiting: list[bytes] = []
         self._some = asyncio.Event()
 
     @property
@@ -83,7 +90,7 @@ class _Sender:
         return self._some.is_set()
 
     def write(self, payload: Payload) -> None:
-        self._waiting += b"".join(payload.frames)
+        self._waiting += payload.frames
         self._some.set()
 
     def attach(self, writer: Writer | None) -> None:
@@ -96,16 +103,36 @@ class _Sender:
         """Send what was written, all that there is at a time."""
         while True:
             await self._some.wait()
-            body, self._waiting = bytes(self._waiting), bytearray()
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            frames, self._waiting = self._waiting, []
+            await self._push(frames)
             if not self._waiting:
                 self._some.clear()
                 self._writer.resumed()
 
-    async def watch(self) -> None:
+    async def watch(self, gone: Callable[[], Awaitable[None]]) -> None:
         """Notice when the client goes."""
-        await self._request.gone()
+        await gone()
         self._writer.lost()
+
+
+class Named:
+    """A part of an outlet that others use, too: what is written gets a name."""
+
+    def __init__(self, outlet: Outlet, named: Callable[[bytes], bytes]) -> None:
+        self._outlet, self._named = outlet, named
+
+    @property
+    def paused(self) -> bool:
+        return self._outlet.paused
+
+    def write(self, payload: Payload) -> None:
+        self._outlet.write(Payload([self._named(frame) for frame in payload.frames]))
+
+    def attach(self, writer: Writer | None) -> None:
+        self._outlet.attach(writer)
+
+    def abort(self) -> None:
+        self._outlet.abort()
 
 
 class Gzip:

@@ -12,7 +12,15 @@ from headgate.errors import HeadgateError
 
 
 class Rendering(window.Rendering, Protocol):
-    """A rendering, and the words that are no messages."""
+    """A rendering that also has a word for what went wrong."""
+
+    def failure(self, error: HeadgateError) -> bytes:
+        """Why it goes no further."""
+        ...
+
+
+class LiveRendering(Rendering, Protocol):
+    """A rendering for a response that goes on."""
 
     @property
     def ping(self) -> bytes:
@@ -25,10 +33,6 @@ class Rendering(window.Rendering, Protocol):
 
     def closing(self, retry: float) -> bytes:
         """What a client is told when the gate goes."""
-        ...
-
-    def failure(self, error: HeadgateError) -> bytes:
-        """Why it goes no further."""
         ...
 
 

@@ -9,17 +9,25 @@ from headgate.errors import NotAcceptable
 from headgate.interface import place
 from headgate.interface.accept import preferred, wants_gzip
 from headgate.interface.exchange import PROBLEM, Request, Response, Send
-from headgate.interface.feed import Exchange, Feed, Feeds, Manners
+from headgate.interface.feed import Exchange, Feed, Manners
 from headgate.interface.filter import Filter, selection
-from headgate.interface.rendering import Events, Lines, Rendering
+from headgate.interface.rendering import Events, Lines, LiveRendering
 from headgate.interface.route import Answer, Parameter, Route
+from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 
 EVENTS = "text/event-stream"
 
 
 def sse_route(
-    path: str, hub: Hub, feeds: Feeds, events: Events, filters: Sequence[Filter], manners: Manners, *, compress: bool
+    path: str,
+    hub: Hub,
+    visitors: Visitors,
+    events: Events,
+    filters: Sequence[Filter],
+    manners: Manners,
+    *,
+    compress: bool,
 ) -> Route:
     """`GET path`: follow this hub's stream."""
 
@@ -31,7 +39,7 @@ def sse_route(
 
         async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
             exchange = Exchange(request, begin, send, compressed)
-            await Feed(rendering, manners).serve(hub, wanted, start, feeds, exchange)
+            await Feed(rendering, manners).serve(hub, wanted, start, visitors, exchange)
 
         compressed = compress and wants_gzip(request.header("accept-encoding"))
         return Response(content_type=media, headers=_headers(compressed), live=live)
@@ -53,7 +61,7 @@ def sse_route(
     )
 
 
-def _accepted(accept: str | None, events: Events) -> tuple[Rendering, str]:
+def _accepted(accept: str | None, events: Events) -> tuple[LiveRendering, str]:
     for media in preferred(accept or "*/*"):
         if media in (EVENTS, "text/*", "*/*", PROBLEM):
             return events, EVENTS

@@ -84,10 +84,13 @@ class Hub:
         if self._pump is None or self._pump.done():
             self._pump = self._tasks.start(f"hub of {self.stream.name}", self._read())
 
-    def stay(self) -> None:
-        """Read from now on, also when nobody follows: who comes back finds what it missed at hand."""
-        self.stays = True
-        self._begin_to_read()
+    def stay(self, stays: bool) -> None:
+        """Read from now on, also when nobody follows, so that who comes back finds what it missed; or no longer."""
+        self.stays = stays
+        if stays:
+            self._begin_to_read()
+        elif self._pump is not None and not self.lanes.followers:
+            self._go_down_later()
 
     @property
     def trouble(self) -> str | None:

@@ -8,6 +8,7 @@ from headgate.spec.values import (
     Dotted,
     EventName,
     Name,
+    Origin,
     ParameterName,
     Pattern,
     PositiveDuration,
@@ -78,24 +79,29 @@ class FilterSpec(Spec):
 class _Followed(_Common):
     """How those who follow a stream are served."""
 
-    event: EventName = Field("message", description="The name of the events.")
-    data: Literal["value", "envelope"] = Field(
-        "value", description="An event's data: the payload alone, or with its key, headers and time."
-    )
     filter: dict[ParameterName, FilterSpec] = Field(
         default_factory=dict, description="What clients may ask for, by the name of the query parameter."
     )
-    ping: PositiveDuration = Field(15.0, description="How long a client hears nothing before it gets a sign of life.")
-    retry: PositiveDuration = Field(2.0, description="How long a client is to wait before it connects again.")
     stall: PositiveDuration = Field(30.0, description="How long a client may take nothing before it is cut.")
     on_slow: Literal["drop_oldest", "conflate", "disconnect"] = Field(
         "drop_oldest",
         description="A client that falls behind loses the oldest, gets the last of each key, or is cut.",
     )
+
+
+class _Response(_Followed):
+    """How those who follow a stream by a response that goes on are served."""
+
+    event: EventName = Field("message", description="The name of the events.")
+    data: Literal["value", "envelope"] = Field(
+        "value", description="An event's data: the payload alone, or with its key, headers and time."
+    )
+    ping: PositiveDuration = Field(15.0, description="How long a client hears nothing before it gets a sign of life.")
+    retry: PositiveDuration = Field(2.0, description="How long a client is to wait before it connects again.")
     compress: bool = Field(True, description="Whether a client that asks for gzip gets it.")
 
 
-class SseSpec(_Followed):
+class SseSpec(_Response):
     """`GET` follows a stream: Server-Sent Events."""
 
     kind: Literal["sse"] = Field(description="Which interface this is.")
@@ -120,16 +126,22 @@ class HttpSpec(_Bound):
     kind: Literal["http"] = Field(description="Which interface this is.")
 
 
-class HttpStreamSpec(_Bound, _Followed):
+class HttpStreamSpec(_Bound, _Response):
     """A response that goes on. With a path and a stream it is the same as `sse`."""
 
     kind: Literal["http_stream"] = Field(description="Which interface this is.")
 
 
-class WebSocketSpec(_Bound):
+class WebSocketSpec(_Bound, _Followed):
     """Messages in both directions."""
 
     kind: Literal["websocket"] = Field(description="Which interface this is.")
+    publish: Name | None = Field(None, description="The stream that clients may publish to.")
+    frame_bytes: int = Field(65_536, ge=1, le=2**24, description="The largest frame that a client may send.")
+    rate: float = Field(1000.0, gt=0, le=1_000_000, description="How many frames per second a client may send.")
+    origins: list[Origin] = Field(
+        default_factory=list, description="Pages of other sites that may connect; those of this host always may."
+    )
 
 
 class GraphQLSpec(_Bound):
@@ -143,6 +155,7 @@ InterfaceSpec = Annotated[
 ]
 BoundSpec = _Bound
 FollowedSpec = _Followed
+ResponseSpec = _Response
 
 KINDS: dict[str, type[Spec]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(InterfaceSpec)[0])

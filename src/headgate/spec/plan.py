@@ -168,6 +168,16 @@ class FollowPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketPlan:
+    """What a WebSocket interface offers beside following."""
+
+    publish: str | None = None
+    frame_bytes: int = 65_536
+    rate: float = 1000.0  # frames per second
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -180,6 +190,7 @@ class InterfacePlan:
     methods: tuple[str, ...] = ()
     policies: PoliciesPlan = PoliciesPlan()
     follow: FollowPlan | None = None
+    socket: SocketPlan | None = None
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 

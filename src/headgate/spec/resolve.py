@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
-from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, InterfaceSpec
+from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, InterfaceSpec, WebSocketSpec
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     ConnectionsPlan,
@@ -32,6 +32,7 @@ from headgate.spec.plan import (
     RateLimitPlan,
     RuntimePlan,
     ServicePlan,
+    SocketPlan,
     StreamPlan,
 )
 from headgate.spec.rules import CODECS, SOURCES, TRANSPORTS, Ground
@@ -177,7 +178,16 @@ def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
     policies = _same(PoliciesPlan, spec.policies, rate_limit=limit and _same(RateLimitPlan, limit))
     waits = isinstance(spec, BoundSpec) and spec.path is None
     follow = _follow(spec) if isinstance(spec, FollowedSpec) else None
-    return _same(InterfacePlan, spec, policies=policies, follow=follow, routes_from_discovery=waits, mark=mark)
+    socket = _same(SocketPlan, spec) if isinstance(spec, WebSocketSpec) else None
+    return _same(
+        InterfacePlan,
+        spec,
+        policies=policies,
+        follow=follow,
+        socket=socket,
+        routes_from_discovery=waits,
+        mark=mark,
+    )
 
 
 def _follow(spec: FollowedSpec) -> FollowPlan:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headgate.errors import Problem
-from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, InterfaceSpec
+from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, InterfaceSpec, WebSocketSpec
 from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
@@ -161,7 +161,7 @@ def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Ite
 
 
 def _interface(interface: InterfaceSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
-    for key in ("stream", "request", "response"):
+    for key in ("stream", "publish", "request", "response"):
         yield from _declared((*path, key), getattr(interface, key, None), key, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
@@ -177,8 +177,12 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
 
 
 def _follows(interface: BoundSpec) -> bool:
-    """Whether it sends a stream to who asks, and needs no node for that."""
-    return isinstance(interface, HttpStreamSpec) and interface.stream is not None and not interface.request
+    """Whether it is about streams alone, and needs no node."""
+    if interface.request or interface.response:
+        return False
+    if isinstance(interface, WebSocketSpec):
+        return interface.stream is not None or interface.publish is not None
+    return isinstance(interface, HttpStreamSpec) and interface.stream is not None
 
 
 def _followed(interface: FollowedSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:

@@ -27,6 +27,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
@@ -161,6 +162,7 @@ ParameterName = Annotated[
     str, _text(_PARAMETER.fullmatch, "a name of letters, digits, _ . and -, up to 64, that starts with a letter")
 ]
 EventName = Annotated[str, _text(_PARAMETER.fullmatch, "an event's name: letters, digits, _ . and -, up to 64")]
+Origin = Annotated[str, _text(_ORIGIN.fullmatch, "a site as browsers name it, such as https://plant.example:8443")]
 Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with dots between: attributes.name")]
 Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[

@@ -36,9 +36,9 @@ def tailing(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
             running.kill()
 
 
-def readers(gate: GateProcess, stream: str) -> int:
+def followers(gate: GateProcess, stream: str) -> int:
     rows = httpx2.get(f"{gate.url}/streams", trust_env=False).json()["streams"]
-    return int(next(row["readers"] for row in rows if row["name"] == stream))
+    return int(next(row["followers"] for row in rows if row["name"] == stream))
 
 
 def test_old_messages_come_as_json_lines(gate: GateProcess) -> None:
@@ -50,7 +50,7 @@ def test_old_messages_come_as_json_lines(gate: GateProcess) -> None:
 
 def test_new_messages_come_as_they_are_published(gate: GateProcess) -> None:
     with tailing("notes", "--json", "--url", gate.url) as running:
-        assert wait_until(lambda: readers(gate, "notes") == 1, within=10)
+        assert wait_until(lambda: followers(gate, "notes") == 1, within=10)
         for number in (1, 2):
             publish(gate, "notes", b"%d" % number)
             assert running.stdout is not None
@@ -59,7 +59,7 @@ def test_new_messages_come_as_they_are_published(gate: GateProcess) -> None:
         assert running.wait(10) == 130
         assert running.stderr is not None
         assert running.stderr.read() == b""
-    assert wait_until(lambda: readers(gate, "notes") == 0, within=10)
+    assert wait_until(lambda: followers(gate, "notes") == 0, within=10)
 
 
 def test_messages_for_people_have_a_time_a_key_and_a_value(gate: GateProcess) -> None:

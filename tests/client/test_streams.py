@@ -144,14 +144,14 @@ async def test_messages_are_followed_as_they_come() -> None:
             assert await values(messages, 2) == [1, 2]
             await client.publish("notes", batch(b"3"))
             assert await values(messages, 1) == [3]
-        await eventually(lambda: served.gate.streams["notes"].readers == 0)
+        await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 0)
 
 
 async def test_following_ends_after_as_many_as_are_wanted() -> None:
     async with serving(NOTES) as served, StreamClient(served.url) as client:
         await client.publish("notes", batch(b"1", b"2", b"3"))
         assert [message["value"] async for _, message in client.follow("notes", "oldest", 2)] == [1, 2]
-        await eventually(lambda: served.gate.streams["notes"].readers == 0)
+        await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 0)
 
 
 async def test_the_line_is_what_the_gate_said() -> None:
@@ -179,7 +179,7 @@ async def test_a_follower_of_the_newest_misses_nothing_after_a_cut_before_the_fi
         await stream.publish(batch(b"0"))
         async with aclosing(client.follow("notes")) as messages:
             first = asyncio.ensure_future(values(messages, 2))
-            await eventually(lambda: stream.readers == 1)
+            await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 1)
             cut()
             await stream.publish(batch(b"1"))
             await stream.publish(batch(b"2"))
@@ -198,7 +198,8 @@ async def test_a_follower_is_told_when_the_stream_began_afresh(caplog: pytest.Lo
         async with serving(NOTES, port=port) as served:
             await served.gate.streams["notes"].publish(batch(b"2"))
             async with asyncio.timeout(PATIENCE):
-                assert (await going_on)[1] == {"gap": {"missed": "unknown"}}
+                gap = (await going_on)[1]["gap"]
+                assert (gap["missed"], gap["reason"]) == (None, "restarted")
             assert await values(messages, 1) == [2]
             await messages.aclose()
 

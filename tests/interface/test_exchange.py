@@ -1,15 +1,14 @@
 """The exchange: requests read with limits, responses sent with care for clients that leave."""
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
 from headgate.errors import BadRequest, BodyTooLarge
 from headgate.interface import exchange
-from headgate.interface.exchange import ClientGone, Event, Request, Response, json, refusal, respond
+from headgate.interface.exchange import ClientGone, Event, Request, Response, Send, json, refusal, respond
 
 GONE = {"type": "http.disconnect"}
 
@@ -144,40 +143,27 @@ async def test_nothing_is_said_of_a_body_that_is_not_there() -> None:
     ]
 
 
-async def test_chunks_are_sent_as_they_come() -> None:
+async def test_a_live_response_begins_when_it_likes_and_sends_its_own_body() -> None:
     out = Out()
-    await respond(asked(), Response(chunks=counting(3)), out)
-    assert (out.body, out.events[-1].get("more_body", False)) == (b"012", False)
+
+    async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
+        assert out.events == []
+        await begin()
+        await send({"type": "http.response.body", "body": request.path.encode()})
+
+    await respond(asked(), Response(live=live), out)
+    assert out.body == b"/x"
+    assert not any(name == b"content-length" for name, _ in out.events[0]["headers"])
 
 
-async def test_chunks_are_closed_at_once_when_the_client_leaves() -> None:
-    closed: list[str] = []
-    gc.disable()
-    try:
-        with pytest.raises(ClientGone):
-            await respond(asked(part(b""), GONE), Response(chunks=waiting(closed)), Out())
-        assert closed == ["closed"]
-    finally:
-        gc.enable()
-
-
-async def test_a_head_request_gets_no_chunk() -> None:
+async def test_a_head_request_gets_no_live_body() -> None:
     out = Out()
-    await respond(asked(method="HEAD"), Response(chunks=counting(3)), out)
+
+    async def live(*_: object) -> None:
+        raise AssertionError
+
+    await respond(asked(method="HEAD"), Response(live=live), out)
     assert out.body == b""
-
-
-async def counting(count: int) -> AsyncGenerator[bytes, None]:
-    for number in range(count):
-        yield b"%d" % number
-
-
-async def waiting(closed: list[str]) -> AsyncGenerator[bytes, None]:
-    try:
-        yield b"first"
-        await asyncio.get_running_loop().create_future()
-    finally:
-        closed.append("closed")
 
 
 async def test_a_response_is_settled_as_delivered_when_the_client_has_it() -> None:

@@ -114,6 +114,7 @@ async def test_the_streams_are_listed_with_how_far_they_reach() -> None:
             "delivered": 1,
             "missed": 0,
             "readers": 0,
+            "followers": 0,
             "messages": 3,
             "dropped": 0,
             "oldest": f"{epoch}:1",

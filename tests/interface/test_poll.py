@@ -292,9 +292,9 @@ async def test_a_follower_that_leaves_is_freed_at_once() -> None:
         for _ in range(20):
             async with asking(served, f"{PATH}?follow=true") as connection:
                 await connection.head()
-                await eventually(lambda: served.gate.streams["notes"].readers == 1)
+                await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 1)
                 connection.leave()
-            await eventually(lambda: served.gate.streams["notes"].readers == 0)
+            await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 0)
 
 
 async def test_a_follower_that_reads_nothing_is_freed_when_it_leaves() -> None:
@@ -303,9 +303,9 @@ async def test_a_follower_that_reads_nothing_is_freed_when_it_leaves() -> None:
         await stream.publish([Message(value=b"x" * 1_000_000) for _ in range(30)])
         async with asking(served, "/streams/blobs/messages?follow=true&from=oldest") as connection:
             await connection.head()  # and then no more, so that sending has to wait
-            await eventually(lambda: stream.readers == 1)
+            await eventually(lambda: served.gate.hubs["blobs"].lanes.followers == 1)
             connection.leave()
-        await eventually(lambda: stream.readers == 0)
+        await eventually(lambda: served.gate.hubs["blobs"].lanes.followers == 0)
 
 
 async def test_a_follower_is_told_of_a_gap() -> None:
@@ -315,7 +315,8 @@ async def test_a_follower_is_told_of_a_gap() -> None:
         await publish(served, "notes", *(b"%d" % n for n in range(1, 15)))
         async with client.stream("GET", PATH, params={"follow": "true", "after": place}) as answer:
             lines = answer.aiter_lines()
-            assert json.loads(await anext(lines)) == {"gap": {"missed": 4}}
+            gap = json.loads(await anext(lines))["gap"]
+            assert (gap["missed"], gap["reason"], gap["from"]) == (4, "expired", place)
             assert json.loads(await anext(lines))["value"] == 5
 
 
@@ -324,7 +325,8 @@ async def test_a_follower_is_told_once_that_the_stream_began_afresh() -> None:
         await publish(served, "notes", b"0")
         async with client.stream("GET", PATH, params={"follow": "true", "after": "another:7"}) as answer:
             lines = answer.aiter_lines()
-            assert json.loads(await anext(lines)) == {"gap": {"missed": "unknown"}}
+            gap = json.loads(await anext(lines))["gap"]
+            assert (gap["missed"], gap["reason"]) == (None, "restarted")
             for number in range(3):
                 assert json.loads(await anext(lines))["value"] == number
                 await publish(served, "notes", b"%d" % (number + 1))
@@ -332,13 +334,28 @@ async def test_a_follower_is_told_once_that_the_stream_began_afresh() -> None:
 
 async def test_followers_end_when_the_gate_shuts_down() -> None:
     async with web(NOTES) as (client, served), client.stream("GET", PATH, params={"follow": "true"}) as answer:
-        await eventually(lambda: served.gate.streams["notes"].readers == 1)
+        await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 1)
         served.gate.drain()
         assert [line async for line in answer.aiter_lines()] == []
 
 
-async def test_a_follower_of_a_stream_that_breaks_is_told_why_in_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_that_cannot_be_read_is_503_for_who_would_follow_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with web(NOTES) as (client, served):
+
+        @asynccontextmanager
+        async def broken(*_: object) -> AsyncIterator[object]:
+            raise Unavailable("the broker is away")
+            yield
+
+        monkeypatch.setattr(served.gate.streams["notes"], "subscribe", broken, raising=False)
+        answer = await get(client, PATH, follow="true")
+        assert (answer.status_code, answer.json()["type"]) == (503, "unavailable")
+        assert "the broker is away" in answer.json()["error"]
+
+
+async def test_a_follower_of_what_breaks_later_is_told_why_in_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with web(NOTES) as (client, served):
+        await served.gate.hubs["notes"].come_up()
 
         @asynccontextmanager
         async def broken(*_: object) -> AsyncIterator[object]:
@@ -365,7 +382,7 @@ async def test_many_followers_each_see_everything() -> None:
                 return [(await anext(lines))["value"] for _ in range(500)]
 
         followers = [asyncio.ensure_future(follow()) for _ in range(20)]
-        await eventually(lambda: served.gate.streams["notes"].readers == 20)
+        await eventually(lambda: served.gate.hubs["notes"].lanes.followers == 20)
         for first in range(1, 500, 7):
             await publish(served, "notes", *(b"%d" % n for n in range(first, min(first + 7, 500))))
             await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
 from headgate.interface.publish import publish_route
+from headgate.interface.queue import queue_route
 from headgate.interface.route import Route, Router
 from headgate.interface.visitors import Visitors
 from headgate.interface.websocket import Door
@@ -131,7 +132,9 @@ class Gate:
         }
 
     def _poll_route(self, path: str, stream: Stream) -> Route:
-        return poll_route(path, stream, self._pickups.get(stream.name), self._drained.wait)
+        if pickup := self._pickups.get(stream.name):
+            return queue_route(path, stream, pickup, self._drained.wait)
+        return poll_route(path, self.hubs[stream.name], self.visitors, self._drained.wait)
 
     def info(self) -> dict[str, Any]:
         """What `/info` tells."""

@@ -1,8 +1,8 @@
 """The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -128,13 +128,12 @@ Live = Callable[[Request, Callable[[], Awaitable[None]], Send], Awaitable[None]]
 
 @dataclass(slots=True)
 class Response:
-    """What the client gets: a body, or chunks as they come."""
+    """What the client gets."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
-    chunks: AsyncGenerator[bytes, None] | None = None
     live: Live | None = None  # writes the body itself, for as long as it likes
     unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
@@ -156,7 +155,7 @@ def refusal(status: int, message: str, code: str, accept: str | None) -> Respons
 
 
 async def respond(request: Request, response: Response, send: Send) -> None:
-    """Send a response. Chunks stop at once when the client goes."""
+    """Send a response."""
     delivered = False
 
     async def start() -> None:
@@ -178,12 +177,7 @@ async def _send(request: Request, response: Response, send: Send) -> bool:
     if request.method == "HEAD":
         await send({"type": "http.response.body", "body": b""})
         return False
-    if response.chunks is not None:
-        # Closed here and not by the garbage collector: a stream's reader must be freed as soon as its client goes.
-        async with aclosing(response.chunks):
-            await request.unless_gone(_send_chunks(response.chunks, send))
-        await send({"type": "http.response.body", "body": b""})
-    elif response.unread:
+    if response.unread:
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
         await _see_out(request)
         await send({"type": "http.response.body", "body": b""})
@@ -216,16 +210,11 @@ async def _send_and_look(request: Request, body: bytes, send: Send) -> bool:
     return not gone
 
 
-async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
-    async for chunk in chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-
 def raw_headers(response: Response) -> list[tuple[bytes, bytes]]:
     """The headers of a response as ASGI has them."""
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
     if response.status != 204:
         raw.append((b"content-type", response.content_type.encode()))
-        if response.chunks is None and response.live is None:
+        if response.live is None:
             raw.append((b"content-length", str(len(response.body)).encode()))
     return raw

@@ -83,7 +83,23 @@ class Ops:
     async def list_streams(self, _: Request) -> Response:
         streams = dict(self._streams)
         extents = await _extents(streams)
-        return json({"streams": [_row(stream, extents[name]) for name, stream in streams.items()]})
+        return json({"streams": [self._row(stream, extents[name]) for name, stream in streams.items()]})
+
+    def _row(self, stream: Stream, extent: Extent | str) -> dict[str, Any]:
+        settings, stats = stream.settings, stream.stats
+        return {
+            "name": stream.name,
+            "transport": stream.transport_name,
+            "codec": stream.codec.name,
+            "delivery": settings.delivery,
+            "published": stats.published,
+            "refused": stats.refused,
+            "delivered": stats.delivered,
+            "missed": stats.missed,
+            "readers": stream.readers,
+            "followers": hub.lanes.followers if (hub := self._hubs.get(stream.name)) else 0,
+            **dict(_reach(extent)),
+        }
 
     async def metrics(self, _: Request) -> Response:
         from headgate.interface.metrics import expose  # heavy, and asked for by a scraper only
@@ -124,22 +140,6 @@ async def _extent(stream: Stream) -> Extent | str:
         return str(error)
     except TimeoutError:
         return f"no answer within {_PATIENCE:g} s"
-
-
-def _row(stream: Stream, extent: Extent | str) -> dict[str, Any]:
-    settings, stats = stream.settings, stream.stats
-    return {
-        "name": stream.name,
-        "transport": stream.transport_name,
-        "codec": stream.codec.name,
-        "delivery": settings.delivery,
-        "published": stats.published,
-        "refused": stats.refused,
-        "delivered": stats.delivered,
-        "missed": stats.missed,
-        "readers": stream.readers,
-        **dict(_reach(extent)),
-    }
 
 
 def _reach(extent: Extent | str) -> Iterator[tuple[str, Any]]:

@@ -1,30 +1,32 @@
-"""Polling over HTTP: what a stream has after a place, now or as soon as something comes."""
+"""Polling over HTTP: what a broadcast stream has after a place, now or as soon as something comes."""
 
-import asyncio
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
-from headgate.core.codec import Codec, encode_json
+from headgate.core.codec import Codec
+from headgate.core.match import EVERYTHING
 from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
-from headgate.errors import BadRequest, NotAcceptable, TransportError
+from headgate.errors import BadRequest, NotAcceptable
 from headgate.interface.accept import preferred
-from headgate.interface.exchange import PROBLEM, Request, Response
+from headgate.interface.exchange import PROBLEM, Request, Response, Send
+from headgate.interface.feed import Exchange, Feed, Manners
 from headgate.interface.place import PARAMETERS as PLACES
 from headgate.interface.place import start_of
+from headgate.interface.rendering import Lines
 from headgate.interface.route import Answer, Parameter, Route
-from headgate.runtime.pickup import Parcel, Pickup
+from headgate.interface.visitors import Visitors
+from headgate.runtime.hub import Hub
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import finish_or_cancel
+from headgate.transport.base import Ability
 
-logger = logging.getLogger("headgate.web")
 LIMIT, MOST, MOST_WAIT, MOST_BYTES = 1000, 10_000, 60.0, 8 * 1024 * 1024
 STEP = 250  # messages per read, so that large messages do not pile up beyond MOST_BYTES
 Value = TypeVar("Value")
 Drained = Callable[[], Awaitable[object]]
+Waiting = Callable[[Awaitable[Batch | None]], Awaitable[Batch | None]]  # None: there is no more time to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +40,23 @@ class Poll:
     follow: bool
 
 
-def poll_route(path: str, stream: Stream, pickup: Pickup | None, drained: Drained) -> Route:
-    """`GET path`: read this stream. `drained` returns when the gate shuts down and nobody may wait longer."""
-
-    parameters = _PARAMETERS if pickup is None else [p for p in _PARAMETERS if p.name in ("limit", "wait")]
+def poll_route(path: str, hub: Hub, visitors: Visitors, drained: Drained) -> Route:
+    """`GET path`: read this hub's stream. `drained` returns when the gate shuts down and nobody may wait longer."""
 
     async def poll(request: Request) -> Response:
-        asked = read_poll(request, [parameter.name for parameter in parameters])
-        if pickup is not None:
-            return await _pick_up(request, asked, stream, pickup, drained)
+        asked = read_poll(request, [parameter.name for parameter in PARAMETERS])
         if asked.follow:
-            return _follow(asked, stream, drained)
-        return await _read(request, asked, stream, drained)
+            return await _follow(asked, hub, visitors)
+        return await _read(request, asked, hub, drained)
 
     return Route(
         "GET",
         path,
         poll,
-        summary=f"Read {stream.name}" + (": what is read is gone" if stream.is_queue else ""),
+        summary=f"Read {hub.stream.name}",
         tag="streams",
-        parameters=parameters,
-        answers=[
-            Answer(200, "Messages, and in Headgate-Position the place after them.", _CONTENT),
-            Answer(204, "There is nothing now."),
-            Answer(400, "A parameter is wrong."),
-            Answer(406, "The client accepts no form that messages have."),
-            Answer(503, "The stream cannot be reached."),
-        ],
+        parameters=PARAMETERS,
+        answers=ANSWERS,
     )
 
 
@@ -117,17 +109,32 @@ def _accepted(accept: str | None) -> str:
     raise NotAcceptable(f"messages come as {JSON}, {NDJSON} or {BINARY}")
 
 
-async def _read(request: Request, asked: Poll, stream: Stream, drained: Drained) -> Response:
-    async with stream.subscribe(asked.start) as subscription:
-        batch = await _gather(subscription, asked, lambda work: _patiently(request, asked, work, drained))
-    response = _messages(batch, stream.codec, asked.media)
+async def _read(request: Request, asked: Poll, hub: Hub, drained: Drained) -> Response:
+    async def wait(work: Awaitable[Batch | None]) -> Batch | None:
+        return await patiently(request, asked, work, drained)
+
+    batch = await _at_hand(asked, hub, wait) or await _from_stream(asked, hub.stream, wait)
+    response = answer_of(batch, hub.stream.codec, asked.media)
     response.headers["Headgate-Position"] = str(batch.position)
     if batch.missed or _is_of_another_life(asked.start, batch.position):
         response.headers["Headgate-Missed"] = str(batch.missed or "unknown")
     return response
 
 
-async def _patiently(request: Request, asked: Poll, work: Awaitable[Value], drained: Drained) -> Value | None:
+async def _at_hand(asked: Poll, hub: Hub, wait: Waiting) -> Batch | None:
+    """What comes after a place, if the hub has it, and a reader of its own would cost too much for one poll."""
+    if not isinstance(asked.start, At) or Ability.PARTITIONS not in hub.stream.transport.abilities:
+        return None
+    place = asked.start.position
+    return await wait(hub.read(place, asked.limit, asked.wait)) or await hub.read(place, asked.limit, 0)
+
+
+async def _from_stream(asked: Poll, stream: Stream, wait: Waiting) -> Batch:
+    async with stream.subscribe(asked.start) as subscription:
+        return await _gather(subscription, asked, wait)
+
+
+async def patiently(request: Request, asked: Poll, work: Awaitable[Value], drained: Drained) -> Value | None:
     """Wait for `work` while the client is there and the gate is not shutting down."""
     if not asked.wait:
         return await work
@@ -135,9 +142,9 @@ async def _patiently(request: Request, asked: Poll, work: Awaitable[Value], drai
     return result
 
 
-async def _gather(subscription: Subscription, asked: Poll, patiently: Callable[..., Awaitable[Batch | None]]) -> Batch:
+async def _gather(subscription: Subscription, asked: Poll, wait: Waiting) -> Batch:
     """Wait for something, then take what is there up to the limits."""
-    batch = await patiently(subscription.take(min(asked.limit, STEP), asked.wait))
+    batch = await wait(subscription.take(min(asked.limit, STEP), asked.wait))
     batch = batch or await subscription.take(min(asked.limit, STEP), wait=0)
     messages, missed, size = list(batch.messages), batch.missed, _size(batch)
     while batch.messages and len(messages) < asked.limit and size < MOST_BYTES:
@@ -155,62 +162,20 @@ def _is_of_another_life(start: Start, position: Position) -> bool:
     return isinstance(start, At) and start.position.epoch != position.epoch
 
 
-async def _pick_up(request: Request, asked: Poll, stream: Stream, pickup: Pickup, drained: Drained) -> Response:
-    taking = asyncio.ensure_future(pickup.take(asked.limit, asked.wait))
-    try:
-        parcel = await _patiently(request, asked, asyncio.shield(taking), drained)
-    except BaseException:
-        _abandon(taking, pickup)
-        raise
-    if parcel is None:
-        _abandon(taking, pickup)
-        return Response(204)
-    response = _messages(Batch(parcel.messages, parcel.position), stream.codec, asked.media)
-    response.settle = partial(_settle, pickup, parcel)
-    return response
-
-
-async def _settle(pickup: Pickup, parcel: Parcel, delivered: bool) -> None:
-    if delivered:
-        await pickup.delivered(parcel)
-    else:
-        pickup.give_back(parcel)
-
-
-def _abandon(taking: "asyncio.Task[Parcel]", pickup: Pickup) -> None:
-    """The client or the gate goes: a parcel that was on its way to them is the next poller's."""
-
-    def give_back(task: "asyncio.Task[Parcel]") -> None:
-        if not task.cancelled() and task.exception() is None:
-            pickup.give_back(task.result())
-
-    taking.cancel()
-    taking.add_done_callback(give_back)
-
-
-def _follow(asked: Poll, stream: Stream, drained: Drained) -> Response:
+async def _follow(asked: Poll, hub: Hub, visitors: Visitors) -> Response:
     if asked.media == BINARY:
         raise NotAcceptable(f"a stream is followed as {NDJSON}")
-    return Response(content_type=NDJSON, chunks=_lines(asked, stream, drained), headers={"Cache-Control": "no-store"})
+    await hub.come_up()
+
+    async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
+        feed = Feed(Lines(hub.stream.codec), Manners())
+        await feed.serve(hub, EVERYTHING, asked.start, visitors, Exchange(request, begin, send, compressed=False))
+
+    return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=live)
 
 
-async def _lines(asked: Poll, stream: Stream, drained: Drained) -> AsyncGenerator[bytes, None]:
-    start = asked.start
-    try:
-        async with stream.subscribe(start) as subscription:
-            while (batch := await finish_or_cancel(subscription.take(STEP), drained)) is not None:
-                if batch.missed or _is_of_another_life(start, batch.position):
-                    yield b"%b\n" % encode_json({"gap": {"missed": batch.missed or "unknown"}})
-                start = At(batch.position)
-                if batch.messages:
-                    yield b"\n".join([*envelopes(batch.messages, stream.codec, batch.position), b""])
-    except TransportError as error:
-        # The status went out long ago: the last line says why it is the last, and the client may ask again.
-        logger.warning("a follower was sent away", extra={"stream": stream.name, "reason": str(error)})
-        yield b"%b\n" % encode_json({"error": str(error), "type": error.code})
-
-
-def _messages(batch: Batch, codec: Codec[Any], media: str) -> Response:
+def answer_of(batch: Batch, codec: Codec[Any], media: str) -> Response:
+    """The response that a batch makes; 204 where there is nothing in it."""
     if not batch.messages:
         return Response(204)
     if media == BINARY:
@@ -242,7 +207,14 @@ _CONTENT: dict[str, dict[str, Any]] = {
     NDJSON: {"type": "string"},
     BINARY: {"type": "string", "format": "binary"},
 }
-_PARAMETERS = [
+ANSWERS = [
+    Answer(200, "Messages, and in Headgate-Position the place after them.", _CONTENT),
+    Answer(204, "There is nothing now."),
+    Answer(400, "A parameter is wrong."),
+    Answer(406, "The client accepts no form that messages have."),
+    Answer(503, "The stream cannot be reached."),
+]
+PARAMETERS = [
     *PLACES,
     Parameter(
         "limit",

@@ -80,7 +80,7 @@ class Lines:
         return json_encode({"gap": gap}) + b"\n"
 
     def opening(self, place: str, retry: float) -> bytes:  # noqa: ARG002 - each line says where it is
-        return b"\n"
+        return b""
 
     def closing(self, retry: float) -> bytes:  # noqa: ARG002
         return b""

@@ -3,22 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 from headgate.core.lanes import Follower, Lane, Lanes, Listener, Payload
-from headgate.core.match import Selection
+from headgate.core.match import EVERYTHING, Selection
 from headgate.core.position import At, Batch, Last, Newest, Position, Start
 from headgate.core.window import Gap, Rendering, Window
 from headgate.errors import StreamClosed, TransportError, Unavailable
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import Tasks, backoff, cancel
 from headgate.transport.base import Ability
+from headgate.transport.bell import Bell, Deadline
 
 PREFILL = 1000  # messages that a hub begins with, so that those who come back need not ask the stream
 STEP = 500  # messages per read
 MOST_BYTES = 64 * 1024 * 1024  # of a window
 LINGER = 30.0  # seconds that a hub stays up with nobody there
 PATIENCE = 3.0  # seconds that a newcomer waits for a hub to come up
+CATCH_UP = 2.0  # seconds that a poll waits for the hub to read what the stream has
 REPLAYS = 8  # readers of what is older than the window, at once
 
 
@@ -33,6 +36,7 @@ class Hub:
         self._linger = linger
         self._pump: asyncio.Task[Any] | None = None
         self._up = asyncio.Event()
+        self._news = Bell()
         self._reason: str | None = "it has not begun to read"
         self._leaving: asyncio.TimerHandle | None = None
         self._replays = asyncio.Semaphore(REPLAYS)
@@ -156,8 +160,35 @@ class Hub:
                 continue  # the brokers have not said yet where this is
             self._reason = None
             self.lanes.publish(batch)
+            self._news.ring()
             if not self._up.is_set() and (not batch.messages or not self.window.is_beyond(end.offsets)):
                 self._up.set()
+
+    async def read(self, place: Position, limit: int, wait: float) -> Batch | None:
+        """What came after a place: something, unless so many seconds pass first. None when it is not at hand.
+
+        May raise `Unavailable`.
+        """
+        self._go_down_later()
+        await self.come_up()
+        deadline = Deadline(wait)
+        end = (await self.stream.extent()).newest.offsets  # what was acknowledged by now shall be seen
+        while self.window.covers(place):
+            batch = self._after(place, limit)
+            behind = self.window.is_beyond(end)
+            if batch.messages or (deadline.left() == 0 and not behind):
+                return batch
+            if not await self._news.wait(max(deadline.left() or 0, CATCH_UP if behind else 0)):
+                return batch
+        return None
+
+    def _after(self, place: Position, limit: int) -> Batch:
+        found = islice(self.window.wanted(EVERYTHING, self.window.seek(place.offsets), place.offsets), limit)
+        messages = [entry.message for _, entry in found]
+        offsets = {**self.window.head.offsets, **place.offsets} if len(messages) < limit else dict(place.offsets)
+        for message in messages:
+            offsets[message.partition] = message.offset + 1
+        return Batch(messages, Position(place.epoch, offsets))
 
     # What is older
 

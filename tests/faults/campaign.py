@@ -18,6 +18,8 @@ ROWS = {
     3: "log_campaign",
     4: "log_campaign",
     5: "kafka_campaign",
+    12: "feed_campaign",
+    13: "feed_campaign",
     18: "gate_campaign",
     20: "log_campaign",
     21: "gate_campaign",

@@ -23,8 +23,9 @@ class Protocol(HttpToolsProtocol):
         return self.flow.write_paused
 
     def write(self, payload: Payload) -> None:
-        """Send this as a chunk of the response's body."""
-        self.transport.write(payload.wire(_chunk))
+        """Send this as a chunk of the response's body; nothing when the client is going."""
+        if not self.transport.is_closing():
+            self.transport.write(payload.wire(_chunk))
 
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""

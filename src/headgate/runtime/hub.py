@@ -1,6 +1,7 @@
 """The hub: one reader of a stream for all who follow it, and the way to what is older than it has at hand."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -16,6 +17,7 @@ from headgate.runtime.tasks import Tasks, backoff, cancel
 from headgate.transport.base import Ability
 from headgate.transport.bell import Bell, Deadline
 
+logger = logging.getLogger("headgate.hub")
 PREFILL = 1000  # messages that a hub begins with, so that those who come back need not ask the stream
 STEP = 500  # messages per read
 MOST_BYTES = 64 * 1024 * 1024  # of a window
@@ -139,6 +141,9 @@ class Hub:
                 if self._closed:
                     return
                 self._reason = str(error)
+            except Exception:  # the root of the hub's task
+                logger.exception("the hub of %s broke; all who follow are sent away", self.stream.name)
+                self.lanes.end()  # some had the last batch and some had not: they come again, each from where it was
             attempt += 1
             await asyncio.sleep(backoff(attempt, most=2.0))
 

@@ -26,6 +26,18 @@ class Numbers:
         self.acked = [[] for _ in range(self.keys)]
         self.next = [0] * self.keys
 
+    async def grow(self, count: int) -> None:
+        """Return when so many more were acknowledged."""
+        wanted = self.total + count
+        async with asyncio.timeout(_PATIENCE):
+            while self.total < wanted:
+                await asyncio.sleep(0.02)
+
+    @property
+    def total(self) -> int:
+        """How many were acknowledged."""
+        return sum(map(len, self.acked))
+
     async def publish(self, client: httpx2.AsyncClient, url: str, count: int) -> None:
         """Some numbers in one request. When its fate is unknown they count as not acknowledged."""
         batch = [(key, self._take(key)) for key in (random.randrange(self.keys) for _ in range(count))]

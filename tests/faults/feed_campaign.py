@@ -46,25 +46,25 @@ def row_13(factor: float) -> Result:
 
 async def cut_clients(urls: Sequence[str], *, seconds: float, clients: int, rate: int = 500) -> Account:
     """Cut clients for so long while numbers are published; what came of it."""
-    return await chase(urls, lambda: asyncio.sleep(seconds), clients=clients, rate=rate)
+    return await chase(urls, lambda _: asyncio.sleep(seconds), clients=clients, rate=rate)
 
 
 async def killed_server(gate: GateProcess, *, kills: int, clients: int, rate: int = 500) -> Account:
     """Kill the gate and start it again, so many times."""
 
-    async def kill() -> None:
+    async def kill(numbers: Numbers) -> None:
         for _ in range(kills):
-            await asyncio.sleep(random.uniform(0.5, 1.5))
+            await numbers.grow(random.randint(100, 400))
             await asyncio.to_thread(gate.kill)
             await asyncio.to_thread(gate.start)
-        await asyncio.sleep(0.5)
+        await numbers.grow(100)
 
     return await chase([gate.url], kill, clients=clients, rate=rate)
 
 
 async def chase(
     urls: Sequence[str],
-    trouble: Callable[[], Awaitable[None]],
+    trouble: Callable[[Numbers], Awaitable[None]],
     *,
     clients: int,
     rate: int,
@@ -76,7 +76,7 @@ async def chase(
     running = [asyncio.create_task(chaser.run()) for chaser in chasers]
     await asyncio.gather(*(chaser.ready.wait() for chaser in chasers))
     publishing = asyncio.create_task(publish(numbers, urls, rate))
-    await trouble()
+    await trouble(numbers)
     publishing.cancel()
     await asyncio.gather(publishing, return_exceptions=True)
     await everything_has_come(numbers, chasers, own_key)

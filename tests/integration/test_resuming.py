@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests.faults.chase import Numbers
 from tests.faults.feed_campaign import CONFIG, chase, cut_clients, killed_server
 from tests.faults.kafka_campaign import QUICK
 from tests.gates.process import GateProcess, gate_process
@@ -49,12 +50,12 @@ async def test_two_gates_of_one_topic_serve_a_client_as_if_they_were_one(kafka: 
             config.write_text(REPLICATED.format(topic=topic, bootstrap=kafka.bootstrap, group=f"{topic}-{name}"))
             gates.append(GateProcess(config).start())
 
-        async def kill_one_after_the_other() -> None:
+        async def kill_one_after_the_other(numbers: Numbers) -> None:
             for number in range(4):
-                await asyncio.sleep(random.uniform(0.3, 1.0))
+                await numbers.grow(random.randint(50, 200))
                 await asyncio.to_thread(gates[number % 2].kill)
                 await asyncio.to_thread(gates[number % 2].start)
-            await asyncio.sleep(0.5)
+            await numbers.grow(50)
 
         found = await chase([gate.url for gate in gates], kill_one_after_the_other, clients=40, rate=300)
         assert found.fine, f"{found}\n" + "\n".join(gate.log() for gate in gates)
@@ -72,14 +73,14 @@ async def test_followers_stay_while_the_broker_is_away_and_lose_nothing(
     config = REPLICATED.format(topic=topic, bootstrap=broker.bootstrap, group="gate")
     with gate_process(config, tmp_path) as gate:
 
-        async def break_down() -> None:
-            await asyncio.sleep(0.5)
+        async def break_down(numbers: Numbers) -> None:
+            await numbers.grow(100)
             await asyncio.to_thread(broker.kill)
             async with httpx2.AsyncClient(base_url=gate.url, trust_env=False) as client:
                 await until(lambda: unready(client))
                 await asyncio.to_thread(broker.restart)
                 await until(lambda: ready(client))
-            await asyncio.sleep(0.5)
+            await numbers.grow(100)
 
         found = await chase([gate.url], break_down, clients=20, rate=200, stay=lambda: 1e6)
         assert found.fine, f"{found}\n{gate.log()}"

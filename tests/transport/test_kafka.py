@@ -1,6 +1,7 @@
 """The kafka transport on a real broker: what the contract does not ask, and what brokers do to it."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from headgate.testing.transport import PATIENCE, collect, messages, raises, valu
 from headgate.transport.base import Delivery, StreamSettings
 from headgate.transport.kafka import KafkaTransport, source
 from headgate.transport.kafka import transport as transport_module
+from headgate.transport.kafka.client import Seldom
 from tests.faults.kafka_campaign import QUICK, under_load
 from tests.services.kafka import KafkaBroker
 
@@ -261,3 +263,13 @@ async def test_a_reader_whose_consumer_breaks_is_told(kafka: KafkaBroker, monkey
         await (await transport.open_sink(stream)).send(messages(1))
         reader = await transport.open_source(stream, Oldest())
         await raises(Unavailable, reader.read())
+
+
+def test_the_library_says_the_same_only_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    library = logging.getLogger("headgate.test.library")
+    library.addFilter(Seldom(10.0, lambda: now))
+    for now in (0.0, 1.0, 9.9, 10.0, 11.0):
+        library.warning("FAIL [headgate#consumer] connect failed at %s", now)
+    library.warning("TERMINATE [headgate#consumer] at 11")
+    assert [record.args[0] if record.args else "" for record in caplog.records] == [0.0, 10.0, ""]

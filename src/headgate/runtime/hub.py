@@ -181,9 +181,9 @@ class Hub:
         while self.window.covers(place):
             batch = self._after(place, limit)
             behind = self.window.is_beyond(end)
-            if batch.messages or (deadline.left() == 0 and not behind):
+            if len(batch.messages) == limit or (not behind and (batch.messages or deadline.left() == 0)):
                 return batch
-            if not await self._news.wait(max(deadline.left() or 0, CATCH_UP if behind else 0)):
+            if not await self._news.wait(CATCH_UP if behind else deadline.left()):
                 return batch
         return None
 

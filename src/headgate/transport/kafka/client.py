@@ -1,7 +1,8 @@
 """The client library: how it is configured, and what its errors mean."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headgate.errors import HeadgateError, TransportError, Unavailable
@@ -23,12 +24,33 @@ Options = Mapping[str, str | int | float | bool]
 __all__ = ["AdminClient", "KafkaError", "KafkaException", "NewTopic", "OffsetSpec", "TopicPartition", "client"]
 
 
+class Seldom(logging.Filter):
+    """Lets a kind of line through once in so many seconds: the library repeats itself with every attempt."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds, self._clock = seconds, clock
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is news. Its first word is the kind; there are a few dozen of them."""
+        kind, now = record.getMessage().partition(" ")[0], self._clock()
+        if now - self._last.get(kind, -self._seconds) < self._seconds:
+            return False
+        self._last[kind] = now
+        return True
+
+
+_library = logging.getLogger("headgate.transport.kafka.library")
+_library.addFilter(Seldom(10.0))
+
+
 def base_settings(bootstrap_servers: str, options: Options) -> dict[str, Any]:
     """What producers, consumers and the administration have in common. `options` win."""
     return {
         "bootstrap.servers": bootstrap_servers,
         "client.id": "headgate",
-        "logger": logger,
+        "logger": _library,
         "log.connection.close": False,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,

@@ -1,14 +1,14 @@
 """The exchange: requests read with limits, responses sent with care for clients that leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from headgate.errors import BadRequest, BodyTooLarge
 from headgate.interface import exchange
-from headgate.interface.exchange import ClientGone, Event, Request, Response, Send, json, refusal, respond
+from headgate.interface.exchange import ClientGone, Event, Request, Response, json, refusal, respond
 
 GONE = {"type": "http.disconnect"}
 
@@ -141,29 +141,6 @@ async def test_nothing_is_said_of_a_body_that_is_not_there() -> None:
         {"type": "http.response.start", "status": 204, "headers": []},
         {"type": "http.response.body", "body": b""},
     ]
-
-
-async def test_a_live_response_begins_when_it_likes_and_sends_its_own_body() -> None:
-    out = Out()
-
-    async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
-        assert out.events == []
-        await begin()
-        await send({"type": "http.response.body", "body": request.path.encode()})
-
-    await respond(asked(), Response(live=live), out)
-    assert out.body == b"/x"
-    assert not any(name == b"content-length" for name, _ in out.events[0]["headers"])
-
-
-async def test_a_head_request_gets_no_live_body() -> None:
-    out = Out()
-
-    async def live(*_: object) -> None:
-        raise AssertionError
-
-    await respond(asked(method="HEAD"), Response(live=live), out)
-    assert out.body == b""
 
 
 async def test_a_response_is_settled_as_delivered_when_the_client_has_it() -> None:

@@ -63,11 +63,14 @@ async def hubs(keep: int = 100, linger: float = 0.05) -> AsyncIterator[tuple[Hub
 @asynccontextmanager
 async def following(hub: Hub, start: Start) -> AsyncIterator[Client]:
     client = Client()
-    async with hub.follow(EVERYTHING, Lines(CODEC), client) as client.follower:
+    client.follower = await hub.enter(EVERYTHING, Lines(CODEC), client)
+    try:
         async for payload in hub.replay(client.follower, start):
             client.deliver(payload)
         client.wake()
         yield client
+    finally:
+        hub.leave(client.follower)
 
 
 async def publish(stream: Stream, *numbers: int) -> None:
@@ -140,13 +143,14 @@ async def test_only_so_many_read_what_is_older_at_once(monkeypatch: pytest.Monke
         async def visit() -> list[int]:
             nonlocal most
             client = Client()
-            async with hub.follow(EVERYTHING, Lines(CODEC), client) as client.follower:
-                async for payload in hub.replay(client.follower, Oldest()):
-                    most = max(most, stream.readers)
-                    client.deliver(payload)
-                    await asyncio.sleep(0)
-                client.wake()
-                return client.values
+            client.follower = await hub.enter(EVERYTHING, Lines(CODEC), client)
+            async for payload in hub.replay(client.follower, Oldest()):
+                most = max(most, stream.readers)
+                client.deliver(payload)
+                await asyncio.sleep(0)
+            client.wake()
+            hub.leave(client.follower)
+            return client.values
 
         assert await asyncio.gather(*(visit() for _ in range(30))) == [list(range(500))] * 30
         assert most <= 1 + hub_module.REPLAYS

@@ -16,6 +16,7 @@ class Protocol(HttpToolsProtocol):
     """One connection. It is the outlet of the request that it carries."""
 
     writer: Writer | None = None
+    kept = False
 
     @property
     def paused(self) -> bool:
@@ -30,6 +31,17 @@ class Protocol(HttpToolsProtocol):
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""
         self.writer = writer
+
+    def keep(self) -> None:
+        """The response goes on when its request was served, until it is finished."""
+        self.kept = True
+        self.cycle.disconnected = True  # as far as uvicorn is concerned: nothing more comes by way of ASGI
+
+    def finish(self) -> None:
+        """The body ends here. One that was not kept is ended by whoever serves the request."""
+        if self.kept and not self.transport.is_closing():
+            self.transport.write(b"0\r\n\r\n")
+            self.transport.close()
 
     def abort(self) -> None:
         """Close the connection at once; what was not sent is dropped."""

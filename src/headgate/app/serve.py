@@ -116,6 +116,7 @@ def _config(gate: Gate) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=service.limits.connections,
         timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
         timeout_graceful_shutdown=service.drain_seconds * _WEB_SHARE,  # type: ignore[arg-type]  # seconds to asyncio

@@ -19,6 +19,7 @@ from headgate.interface.exchange import (
     raw_headers,
     refusal,
     respond,
+    start_of,
 )
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
@@ -93,8 +94,12 @@ class Boundary:
         if route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
+        response = await self._answer(request, route, allowed)
         try:
-            await respond(request, await self._answer(request, route, allowed), send)
+            if response.live is not None and request.method != "HEAD":
+                await response.live(request, start_of(response), send)
+            else:
+                await respond(request, response, send)
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
 

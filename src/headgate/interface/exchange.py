@@ -122,8 +122,8 @@ def _parse_query(text: bytes) -> dict[str, list[str]]:
         raise BadRequest(f"the query string cannot be read: {error}") from None
 
 
-Live = Callable[[Request, Callable[[], Awaitable[None]], Send], Awaitable[None]]
-"""Serves a request: calls the function that sends the status and the headers, then sends the body."""
+Live = Callable[[Request, Event, Send], Awaitable[None]]
+"""Serves a request: sends the event that starts the response when it likes, and then the body."""
 
 
 @dataclass(slots=True)
@@ -154,18 +154,16 @@ def refusal(status: int, message: str, code: str, accept: str | None) -> Respons
     return json(body | {"code": code} if status == 429 else body, status)
 
 
+def start_of(response: Response) -> Event:
+    """The event that starts a response."""
+    return {"type": "http.response.start", "status": response.status, "headers": raw_headers(response)}
+
+
 async def respond(request: Request, response: Response, send: Send) -> None:
     """Send a response."""
     delivered = False
-
-    async def start() -> None:
-        await send({"type": "http.response.start", "status": response.status, "headers": raw_headers(response)})
-
-    if response.live is not None and request.method != "HEAD":
-        await response.live(request, start, send)
-        return
     try:
-        await start()
+        await send(start_of(response))
         delivered = await _send(request, response, send)
     finally:
         if response.settle is not None:

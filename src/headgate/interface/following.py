@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from headgate.core.lanes import Follower, Payload
@@ -20,18 +19,19 @@ logger = logging.getLogger("headgate.web")
 class Following:
     """What comes is written by whoever brings it; only for what is older than that somebody waits here."""
 
-    __slots__ = ("_follower", "_on_slow", "_over", "_room", "closed", "cut", "outlet", "rendering", "wrote")
+    __slots__ = ("_follower", "_hub", "_on_slow", "_room", "_waiting", "closed", "cut", "outlet", "over", "rendering")
 
     def __init__(self, rendering: Rendering, on_slow: str) -> None:
         self.rendering = rendering
         self.outlet: Outlet | None = None
-        self.wrote = False  # since somebody last looked
         self.cut = False  # it was too slow
         self.closed = False  # from this side: the stream or the gate goes
+        self.over = False
         self._on_slow = on_slow
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._room: asyncio.Future[None] | None = None
+        self._hub: Hub | None = None
         self._follower: Follower | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None  # somebody, for it to be over
 
     # What the hub calls
 
@@ -40,7 +40,6 @@ class Following:
         if self.outlet is None or self.outlet.paused:
             return False
         self.outlet.write(payload)
-        self.wrote = True
         return True
 
     def wake(self) -> None:
@@ -60,11 +59,6 @@ class Following:
         self.closed = not self.over
         self.stop()
 
-    def stop(self) -> None:
-        """It is over."""
-        if not self._over.done():
-            self._over.set_result(None)
-
     # What the outlet calls
 
     def resumed(self) -> None:
@@ -76,18 +70,11 @@ class Following:
     def lost(self) -> None:
         """The client is gone."""
         self.stop()
-        self.resumed()
-
-    @property
-    def over(self) -> bool:
-        """Whether it has come to its end."""
-        return self._over.done()
 
     def write(self, frame: bytes) -> None:
         """Write this whether there is room or not: words that are no messages."""
         if self.outlet is not None and frame:
             self.outlet.write(Payload([frame]))
-            self.wrote = True
 
     def cut_off(self) -> None:
         """Close the connection of a client that is too slow."""
@@ -97,36 +84,34 @@ class Following:
 
     # A client's visit
 
-    async def follow(
-        self, hub: Hub, selection: Selection, start: Start, opened: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """Follow the stream until it is over. `opened` gets the place where it begins, if that is now.
+    async def opened(self, place: str) -> None:
+        """It begins, at this place if that is now: there may be something to say first."""
+        raise NotImplementedError
+
+    async def begin(self, hub: Hub, selection: Selection, start: Start) -> None:
+        """Enter, and return when all that is older than now was written: from then on it goes by itself.
 
         May raise `Unavailable`, before it calls `opened`.
         """
-        async with hub.follow(selection, self.rendering, self, latest=self._on_slow == "conflate") as follower:
-            self._follower = follower
-            try:
-                # From here on nothing is missed: not even what comes while the client is told so.
-                is_new = isinstance(start, Newest)
-                if is_new:
-                    follower.begin()
-                await opened(str(hub.window.head) if is_new else "")
-                if not is_new:
-                    await finish_or_cancel(self._replay(hub, follower, start), self._until_over)
-                await self._over
-            finally:
-                self._follower = None  # nothing here refers to itself: it is freed at once
-
-    async def _until_over(self) -> None:
-        await asyncio.shield(self._over)
+        follower = await hub.enter(selection, self.rendering, self, latest=self._on_slow == "conflate")
+        if self.over:
+            hub.leave(follower)
+            return
+        self._hub, self._follower = hub, follower
+        # From here on nothing is missed: not even what comes while the client is told so.
+        is_new = isinstance(start, Newest)
+        if is_new:
+            follower.begin()
+        await self.opened(str(hub.window.head) if is_new else "")
+        if not is_new and not self.over:
+            await finish_or_cancel(self._replay(hub, follower, start), self.until_over)
 
     async def _replay(self, hub: Hub, follower: Follower, start: Start) -> None:
         """Write what is older than what the hub has at hand."""
         try:
             async with aclosing(hub.replay(follower, start)) as older:
                 async for payload in older:
-                    await self.wait_for_room()
+                    await self._wait_for_room()
                     self.deliver(payload)
         except TransportError as error:
             # The status went out long ago: the last event says why it is the last, and the client may come again.
@@ -136,8 +121,23 @@ class Following:
         else:
             self.wake()
 
-    async def wait_for_room(self) -> None:
-        """Return when the client took what it was sent."""
-        while self.outlet is not None and self.outlet.paused and not self.over:
+    async def _wait_for_room(self) -> None:
+        while self.outlet is not None and self.outlet.paused:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
+
+    async def until_over(self) -> None:
+        """Return when it is over."""
+        if not self.over:
+            if self._waiting is None:
+                self._waiting = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiting)
+
+    def stop(self) -> None:
+        """It is over."""
+        self.over = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        if self._hub is not None and self._follower is not None:
+            self._hub.leave(self._follower)
+            self._follower = None  # nothing here refers to itself: it is freed at once

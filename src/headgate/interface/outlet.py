@@ -6,13 +6,14 @@ task does the same through `send`.
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Protocol
+from asyncio import FIRST_COMPLETED as FIRST
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, Self
 
 from headgate.core.lanes import Payload
 from headgate.interface.exchange import Scope
 from headgate.runtime.tasks import cancel
+from headgate.transport.bell import Bell
 
 EXTENSION = "headgate.outlet"
 
@@ -50,67 +51,85 @@ class Outlet(Protocol):
         ...
 
 
+class BodyOutlet(Outlet, Protocol):
+    """A way to write the body of a response."""
+
+    def keep(self) -> None:
+        """The response goes on when its request was served, until it is finished."""
+        ...
+
+    def finish(self) -> None:
+        """The body ends here."""
+        ...
+
+
 Push = Callable[[Sequence[bytes]], Awaitable[None]]
 
 
-@asynccontextmanager
-async def outlet(
-    scope: Scope, writer: Writer, push: Push, gone: Callable[[], Awaitable[None]] | None = None
-) -> AsyncGenerator[Outlet, None]:
-    """The way to a client. Under another server `push` sends frames, and `gone` returns when the client goes."""
-    direct: Outlet | None = scope.get("extensions", {}).get(EXTENSION)
-    if direct is not None:
-        direct.attach(writer)
-        try:
-            yield direct
-        finally:
-            direct.attach(None)
-        return
-    sender = _Sender(push, writer)
-    tasks = [asyncio.ensure_future(sender.send())]
-    if gone is not None:
-        tasks.append(asyncio.ensure_future(sender.watch(gone)))
-    try:
-        yield sender
-    finally:
-        for task in tasks:
-            await cancel(task)
+def direct_outlet(scope: Scope) -> Any:
+    """The way to the client's socket, where our own server serves it; None under another."""
+    return scope.get("extensions", {}).get(EXTENSION)
 
 
-class _Sender:
-    """An outlet on top of plain ASGI."""
+class Sender:
+    """An outlet on top of plain ASGI, with tasks of its own.
 
-    def __init__(self, push: Push, writer: Writer) -> None:
-        self._push, self._writer = push, writer
+    `push` sends frames, and `gone` returns when the client goes.
+    """
+
+    def __init__(self, writer: Writer, push: Push, gone: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._writer, self._push, self._gone = writer, push, gone
         self._waiting: list[bytes] = []
-        self._some = asyncio.Event()
+        self._change = Bell()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks.append(asyncio.create_task(self._send()))
+        if self._gone is not None:
+            self._tasks.append(asyncio.create_task(self._watch(self._gone)))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """What was written is sent first, if the client takes it."""
+        while self._waiting and not any(task.done() for task in self._tasks):
+            await asyncio.wait([*self._tasks, ring := asyncio.ensure_future(self._change.wait())], return_when=FIRST)
+            await cancel(ring)
+        for task in self._tasks:
+            await cancel(task)
 
     @property
     def paused(self) -> bool:
-        return self._some.is_set()
+        return bool(self._waiting)
 
     def write(self, payload: Payload) -> None:
         self._waiting += payload.frames
-        self._some.set()
+        self._change.ring()
 
     def attach(self, writer: Writer | None) -> None:
-        pass
+        pass  # it has the one that it was made for
+
+    def keep(self) -> None:
+        pass  # the request is served until the response ends
+
+    def finish(self) -> None:
+        pass  # whoever serves the request ends the response
 
     def abort(self) -> None:
+        self._waiting.clear()
         self._writer.lost()
 
-    async def send(self) -> None:
-        """Send what was written, all that there is at a time."""
+    async def _send(self) -> None:
         while True:
-            await self._some.wait()
-            frames, self._waiting = self._waiting, []
+            while not self._waiting:
+                await self._change.wait()
+            frames = list(self._waiting)
             await self._push(frames)
+            del self._waiting[: len(frames)]
+            self._change.ring()
             if not self._waiting:
-                self._some.clear()
                 self._writer.resumed()
 
-    async def watch(self, gone: Callable[[], Awaitable[None]]) -> None:
-        """Notice when the client goes."""
+    async def _watch(self, gone: Callable[[], Awaitable[None]]) -> None:
         await gone()
         self._writer.lost()
 
@@ -141,7 +160,7 @@ class Gzip:
     A small window is enough for what repeats itself from one event to the next, and costs 24 KB a client.
     """
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: BodyOutlet) -> None:
         self._outlet = outlet
         self._compressor = zlib.compressobj(level=5, wbits=16 + 12, memLevel=4)
 
@@ -153,12 +172,15 @@ class Gzip:
         compressed = self._compressor.compress(b"".join(payload.frames))
         self._outlet.write(Payload([compressed, self._compressor.flush(zlib.Z_SYNC_FLUSH)]))
 
-    def finish(self) -> None:
-        """Write what ends the compressed body."""
-        self._outlet.write(Payload([self._compressor.flush(zlib.Z_FINISH)]))
-
     def attach(self, writer: Writer | None) -> None:
         self._outlet.attach(writer)
+
+    def keep(self) -> None:
+        self._outlet.keep()
+
+    def finish(self) -> None:
+        self._outlet.write(Payload([self._compressor.flush(zlib.Z_FINISH)]))
+        self._outlet.finish()
 
     def abort(self) -> None:
         self._outlet.abort()

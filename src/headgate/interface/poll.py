@@ -10,8 +10,8 @@ from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
 from headgate.errors import BadRequest, NotAcceptable
 from headgate.interface.accept import preferred
-from headgate.interface.exchange import PROBLEM, Request, Response, Send
-from headgate.interface.feed import Exchange, Feed, Manners
+from headgate.interface.exchange import PROBLEM, Request, Response
+from headgate.interface.feed import Asked, Feed, Manners
 from headgate.interface.place import PARAMETERS as PLACES
 from headgate.interface.place import start_of
 from headgate.interface.rendering import Lines
@@ -166,12 +166,8 @@ async def _follow(asked: Poll, hub: Hub, visitors: Visitors) -> Response:
     if asked.media == BINARY:
         raise NotAcceptable(f"a stream is followed as {NDJSON}")
     await hub.come_up()
-
-    async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
-        feed = Feed(Lines(hub.stream.codec), Manners())
-        await feed.serve(hub, EVERYTHING, asked.start, visitors, Exchange(request, begin, send, compressed=False))
-
-    return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=live)
+    feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING, asked.start, visitors))
+    return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=feed.serve)
 
 
 def answer_of(batch: Batch, codec: Codec[Any], media: str) -> Response:

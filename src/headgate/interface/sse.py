@@ -1,6 +1,6 @@
 """Server-Sent Events: `GET` follows a stream, from where the client was for as long as it stays."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from headgate.core.position import Newest
@@ -8,8 +8,8 @@ from headgate.core.wire import NDJSON
 from headgate.errors import NotAcceptable
 from headgate.interface import place
 from headgate.interface.accept import preferred, wants_gzip
-from headgate.interface.exchange import PROBLEM, Request, Response, Send
-from headgate.interface.feed import Exchange, Feed, Manners
+from headgate.interface.exchange import PROBLEM, Request, Response
+from headgate.interface.feed import Asked, Feed, Manners
 from headgate.interface.filter import Filter, selection
 from headgate.interface.rendering import Events, Lines, LiveRendering
 from headgate.interface.route import Answer, Parameter, Route
@@ -36,13 +36,9 @@ def sse_route(
         start = place.start_of(request, Newest())
         rendering, media = _accepted(request.header("accept"), events)
         await hub.come_up()
-
-        async def live(request: Request, begin: Callable[[], Awaitable[None]], send: Send) -> None:
-            exchange = Exchange(request, begin, send, compressed)
-            await Feed(rendering, manners).serve(hub, wanted, start, visitors, exchange)
-
         compressed = compress and wants_gzip(request.header("accept-encoding"))
-        return Response(content_type=media, headers=_headers(compressed), live=live)
+        feed = Feed(rendering, manners, Asked(hub, wanted, start, visitors, compressed))
+        return Response(content_type=media, headers=_headers(compressed), live=feed.serve)
 
     return Route(
         "GET",

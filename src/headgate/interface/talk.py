@@ -26,7 +26,7 @@ from headgate.interface.frames import (
     published,
     read_frame,
 )
-from headgate.interface.outlet import Named, Outlet, outlet
+from headgate.interface.outlet import Named, Outlet, Sender, direct_outlet
 from headgate.interface.place import NAMES, start_at
 from headgate.interface.socket import FAILED, GOING_AWAY, POLICY, TOO_LARGE, Goodbye, Socket
 from headgate.interface.terms import Terms
@@ -37,6 +37,19 @@ from headgate.transport.bell import Bell
 
 MOST_SUBSCRIPTIONS = 100
 MOST_UNPUBLISHED = 1000  # frames that a client may be ahead of what is acknowledged
+
+
+class Subscription(Following):
+    """One way in which a client follows."""
+
+    def __init__(self, voice: Texts | Packed, on_slow: str, way: Outlet) -> None:
+        super().__init__(voice, on_slow)
+        self._voice, self._way = voice, way
+
+    async def opened(self, place: str) -> None:
+        self.outlet = self._way
+        self.write(self._voice.word("subscribed", **({"position": place} if place else {})))
+        self.wake()
 
 
 class Talk:
@@ -65,19 +78,30 @@ class Talk:
         if protocol == MSGPACK_PROTOCOL:
             self._voice = Packed(self._voice.codec, self._voice.keyed)
         await self._socket.accept(protocol)
-        async with outlet(self._socket.scope, self, self._socket.say) as way:
-            self._outlet = way
-            self._visitors.add(self)
+        way = direct_outlet(self._socket.scope)
+        if way is None:
+            async with Sender(self, self._socket.say) as way:
+                goodbye = await self._converse(way, first)
+        else:
+            way.attach(self)
             try:
-                async with self._tasks:
-                    self._tasks.start("socket publishes", self._publish_all())
-                    self._tasks.start("socket listens", self._listen(first))
-                    goodbye = await self._leaving
+                goodbye = await self._converse(way, first)
             finally:
-                self._visitors.remove(self)
-                self._outlet = None
+                way.attach(None)
         if goodbye is not None:
             await self._socket.close(goodbye.code, goodbye.reason)
+
+    async def _converse(self, way: Outlet, first: Subscribe | None) -> Goodbye | None:
+        self._outlet = way
+        self._visitors.add(self)
+        try:
+            async with self._tasks:
+                self._tasks.start("socket publishes", self._publish_all())
+                self._tasks.start("socket listens", self._listen(first))
+                return await self._leaving
+        finally:
+            self._visitors.remove(self)
+            self._outlet = None
 
     def _first(self, request: Request) -> Subscribe | None:
         """What the client follows from the start, as its URL says; None when it has to say so itself."""
@@ -187,24 +211,21 @@ class Talk:
         values = {name: [v] if isinstance(v, str) else v for name, v in asked.filter.items()}
         wanted = selection(self._terms.filters, values)
         start = start_at(asked.after, asked.start, Newest())
-        following = self._followed[asked.id] = Following(self._voice, self._terms.on_slow)
-        visit = following.follow(self._terms.hub, wanted, start, partial(self._begun, asked.id))
-        self._tasks.start("socket follows", self._see_through(asked.id, visit))
-
-    async def _begun(self, name: str, place: str) -> None:
-        following = self._followed[name]
         assert self._outlet is not None
-        following.outlet = Named(self._outlet, partial(self._voice.named, name=name)) if name else self._outlet
-        following.write(self._voice.word("subscribed", **({"position": place} if place else {})))
-        following.wake()
+        way = Named(self._outlet, partial(self._voice.named, name=asked.id)) if asked.id else self._outlet
+        following = self._followed[asked.id] = Subscription(self._voice, self._terms.on_slow, way)
+        beginning = following.begin(self._terms.hub, wanted, start)
+        self._tasks.start("socket follows", self._see_through(asked.id, following, beginning))
 
-    async def _see_through(self, name: str, visit: Coroutine[None, None, None]) -> None:
+    async def _see_through(self, name: str, following: Following, beginning: Coroutine[None, None, None]) -> None:
         try:
-            await visit
+            await beginning
+            await following.until_over()
         except HeadgateError as error:
             self._say(self._voice.failure(error))
         finally:
-            following = self._followed.pop(name)
+            following.stop()
+            del self._followed[name]
             self.cut = self.cut or following.cut
         if following.closed:
             self._leave(Goodbye(GOING_AWAY, "the stream is closed; come again"))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
@@ -52,27 +51,28 @@ class Hub:
         """The last messages."""
         return self.lanes.window
 
-    @asynccontextmanager
-    async def follow(
-        self,
-        selection: Selection,
-        rendering: Rendering,
-        listener: Listener,
-        *,
-        latest: bool = False,
-    ) -> AsyncGenerator[Follower, None]:
-        """A place among the followers. Nothing is delivered before it begins, by itself or through `replay`.
+    # No context managers here: ten thousand clients that wait would each hold one.
+
+    async def enter(
+        self, selection: Selection, rendering: Rendering, listener: Listener, *, latest: bool = False
+    ) -> Follower:
+        """A place among the followers, until it is left. Nothing is delivered before it begins, or through `replay`.
 
         May raise `Unavailable` when the stream cannot be read just now.
         """
         follower = self.lanes.enter(selection, rendering, listener, latest=latest)
         try:
             await self.come_up()
-            yield follower
-        finally:
-            self.lanes.leave(follower)
-            if not self.lanes.followers:
-                self._go_down_later()
+        except BaseException:
+            self.leave(follower)
+            raise
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Follow no longer."""
+        self.lanes.leave(follower)
+        if not self.lanes.followers and not self._closed:
+            self._go_down_later()
 
     async def come_up(self) -> None:
         """Return when what is published from now on will be seen. May raise `Unavailable`."""

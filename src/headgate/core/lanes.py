@@ -65,7 +65,19 @@ class Listener(Protocol):
 class Follower:
     """One who follows, from the place where it begins."""
 
-    __slots__ = ("_count", "_epoch", "_floor", "_lanes", "_lost", "_next", "_place", "lane", "latest", "listener")
+    __slots__ = (
+        "_count",
+        "_epoch",
+        "_floor",
+        "_is_ahead",
+        "_lanes",
+        "_lost",
+        "_next",
+        "_place",
+        "lane",
+        "latest",
+        "listener",
+    )
 
     def __init__(self, lanes: "Lanes", lane: Lane, listener: Listener, *, latest: bool) -> None:
         self.listener, self.lane = listener, lane
@@ -73,6 +85,7 @@ class Follower:
         self._lanes = lanes
         self._next: int | None = None  # the number that it goes on with; None while it keeps up, or has not begun
         self._floor: Mapping[int, int] | None = None  # what it has seen beyond that
+        self._is_ahead = False  # some of which has not come here yet
         self._epoch, self._place = "", ""
         self._count = self._lost = 0  # of the lane and the window, when it began to lag
 
@@ -89,7 +102,7 @@ class Follower:
         """Go on after this place, which the window covers."""
         window = self._lanes.window
         number = window.seek(position.offsets)
-        self._floor = position.offsets
+        self._floor, self._is_ahead = position.offsets, window.is_beyond(position.offsets)
         found = sum(1 for _ in window.wanted(self.lane.selection, number, self._floor))
         self._lag(number, self.lane.count - found)
         self._place = str(position)
@@ -115,7 +128,7 @@ class Follower:
         size = 0
         pending = window.wanted(lane.selection, self._next, self._floor)
         for number, entry in _latest(pending) if self.latest else pending:
-            frames.append(entry.frame(lane.rendering))
+            frames.append(self._frame(entry))
             size += len(frames[-1])
             self._next, self._count = number + 1, self._count + 1
             if size >= most and not self.latest:
@@ -124,6 +137,16 @@ class Follower:
         else:
             self._catch_up()
         return Payload(frames) if frames else None
+
+    def _frame(self, entry: Entry) -> bytes:
+        """What all get; but one who has seen more elsewhere must not be told a place that lies before that."""
+        if self._floor is not None and len(self._floor) > 1:  # partitions came in another order there
+            place = Position.parse(entry.place)
+            seen = {p: offset for p, offset in self._floor.items() if offset > place.offsets.get(p, 0)}
+            if seen:
+                ahead = Position(place.epoch, {**place.offsets, **seen})
+                return self.lane.rendering.frame(entry.message, str(ahead))
+        return entry.frame(self.lane.rendering)
 
     @property
     def overtaken(self) -> bool:
@@ -159,7 +182,7 @@ class Follower:
             return None
         return Gap(
             missed=None if restarted else missed,
-            of="stream" if elsewhere else "subscription",
+            of="stream" if elsewhere or (self._floor is not None and self._is_ahead) else "subscription",
             reason="restarted" if restarted else "overtaken",
             begin=begin,
             end=str(window.tail),

@@ -44,13 +44,11 @@ class Facet:
 
     def of(self, message: Message[bytes], decoded: Decoded) -> Any:
         """What the message says; None where it says nothing of this kind."""
-        match self.source:
-            case Source.KEY:
-                return None if message.key is None else _text(message.key)
-            case Source.HEADER:
-                return next((_text(data) for name, data in message.headers if name == self.path[0]), None)
-            case Source.FIELD:
-                return self._typed(self._field(decoded()))
+        if self.source is Source.KEY:
+            return None if message.key is None else _text(message.key)
+        if self.source is Source.HEADER:
+            return next((_text(data) for name, data in message.headers if name == self.path[0]), None)
+        return self._typed(self._field(decoded()))
 
     def _field(self, value: Any) -> Any:
         for name in self.path:
@@ -67,13 +65,11 @@ class Facet:
 
     def _typed(self, value: Any) -> Any:
         # `True` equals 1 in Python, and 1 equals 1.0: only the kind tells them apart.
-        match self.kind:
-            case Kind.STRING:
-                return value if isinstance(value, str) else None
-            case Kind.BOOLEAN:
-                return value if isinstance(value, bool) else None
-            case Kind.INTEGER | Kind.NUMBER:
-                return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if self.kind is Kind.STRING:
+            return value if isinstance(value, str) else None
+        if self.kind is Kind.BOOLEAN or isinstance(value, bool):
+            return value if self.kind is Kind.BOOLEAN and isinstance(value, bool) else None
+        return value if isinstance(value, int | float) else None
 
 
 def _text(data: bytes) -> str | None:

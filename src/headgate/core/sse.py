@@ -3,7 +3,6 @@
 import re
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_LINE = re.compile(r"[^\r\n\0]*")
 
 COMMENT = b":\n\n"
 
@@ -11,17 +10,13 @@ COMMENT = b":\n\n"
 def event(data: bytes, *, name: bytes = b"", place: bytes = b"") -> bytes:
     """One event. Data of several lines takes a field for each; its bytes are not changed otherwise.
 
-    `name` and `place` are lines, without CR, LF and NUL: whoever lets others choose them sees to that.
+    `name` and `place` are lines, without CR, LF and NUL: the one comes from the configuration, whose grammar
+    sees to that, and the other is a position.
     """
     if b"\n" in data or b"\r" in data:
         data = b"\ndata: ".join(_LINE_END.split(data))
     head = b"event: %b\n" % name if name else b""
     return b"%bid: %b\ndata: %b\n\n" % (head, place, data) if place else b"%bdata: %b\n\n" % (head, data)
-
-
-def is_line(text: str) -> bool:
-    """Whether this can stand as an event's name or place."""
-    return _LINE.fullmatch(text) is not None
 
 
 def place_at(place: bytes) -> bytes:

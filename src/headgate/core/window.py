@@ -22,7 +22,7 @@ class Gap(msgspec.Struct, frozen=True):
     """What a reader is told that it missed, and between which places."""
 
     missed: int | None  # None: nobody can say, for the stream began afresh
-    of: str  # what is counted: messages of the whole `stream`, or only those of the reader's `subscription`
+    of: str  # what is counted: messages of the `stream`, so that it is at most as many, or the `subscription`'s own
     reason: str  # overtaken, expired or restarted
     begin: str = msgspec.field(name="from")
     end: str = msgspec.field(name="to")
@@ -183,8 +183,9 @@ class Window:
         if len(self._head) != 1:
             return self.oldest
         [partition] = self._head
+        kept = range(self.oldest, self.newest)
         wanted = offsets.get(partition, 0)
-        return bisect_left(_Offsets(self), wanted, self.oldest, self.newest)
+        return self.oldest + bisect_left(kept, wanted, key=lambda number: self._entries[number].message.offset)
 
     def wanted(
         self, selection: Selection, first: int, floor: Mapping[int, int] | None = None
@@ -212,16 +213,3 @@ class Window:
                 break
             tail.append(number)
         return tail[::-1]
-
-
-class _Offsets:
-    """The offsets of a window of one partition, as a sequence to search in."""
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-
-    def __len__(self) -> int:
-        return self._window.newest
-
-    def __getitem__(self, number: int) -> int:
-        return self._window[number].message.offset

@@ -117,6 +117,9 @@ class Layout:
     fields: tuple[Field, ...]
     constants: tuple[Field, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Layout {self.prefix or 'whole'} of {self.entity}: {len(self.fields)} fields>"
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a row that was read by this layout, in its order."""

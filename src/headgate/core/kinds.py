@@ -82,7 +82,7 @@ def write(field: Field, value: object) -> str | None:
     if not isinstance(value, _TAKEN[field.kind]) or isinstance(value, bool) != (field.kind is Kind.BOOLEAN):
         return None
     # A float of JSON becomes the shortest decimal that means it.
-    return text_of(Decimal(str(value)) if field.kind is Kind.DECIMAL else value)
+    return text_of(Decimal(str(value)) if field.kind is Kind.DECIMAL and isinstance(value, float) else value)
 
 
 def text_of(value: object) -> str:

@@ -1,6 +1,6 @@
 """Fields: each as it is kept, with its limits checked against its type. Where it is computed from comes later."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from headgate.core.entity import DELIMITER, LARGEST_INTEGER, MOST_DIGITS, SMALLEST_INTEGER, Field, Kind
 from headgate.core.kinds import explain, text_of
@@ -26,9 +26,8 @@ def fields_of(whole: Whole, problems: list[Problem]) -> tuple[Field, ...]:
     """The fields of an entity: those that are kept in the order of its overrides, if it has any, then the others."""
     by_name = {placed.spec.name: placed for placed in whole.fields}
     overrides = {placed.spec.name: placed for placed in whole.overrides}
-    problems.extend(_twice(whole.fields, "field", lambda spec: spec.name.lower()))
-    problems.extend(_twice(whole.overrides, "override", lambda spec: spec.name.lower()))
-    problems.extend(_twice(whole.fields, "column", _column))
+    problems.extend(_twice(whole.fields, "field", "name") or _twice(whole.fields, "column", "column"))
+    problems.extend(_twice(whole.overrides, "override", "name"))
     for name, override in overrides.items():
         if name not in by_name:
             problems.append(override.at("name").problem(f"there is no field {quoted(name)}{nearest(name, by_name)}"))
@@ -37,21 +36,18 @@ def fields_of(whole: Whole, problems: list[Problem]) -> tuple[Field, ...]:
     return tuple(_field(by_name[name], overrides.get(name), name in stored, problems) for name in order)
 
 
-def _column(spec: FieldSpec) -> str:
-    return (spec.column or spec.name).lower()
-
-
-def _twice(
-    parts: tuple[Placed[FieldSpec], ...] | tuple[Placed[OverrideSpec], ...], what: str, key: Callable[..., str]
-) -> Iterator[Problem]:
+def _twice(parts: Sequence[Placed[FieldSpec]] | Sequence[Placed[OverrideSpec]], what: str, key: str) -> list[Problem]:
     first: dict[str, Mark] = {}
+    found: list[Problem] = []
     for placed in parts:
-        name = key(placed.spec)
-        mark = placed.at("column") if what == "column" and getattr(placed.spec, "column", None) else placed.at("name")
-        if name in first and first[name] != mark:
-            hint = "; upper and lower case are no difference in a table"
-            yield mark.problem(f"the {what} {quoted(name)} stands on line {first[name].line} already{hint}")
-        first.setdefault(name, mark)
+        given = getattr(placed.spec, key)
+        name, mark = given or placed.spec.name, placed.at(key if given else "name")
+        if name.lower() in first:
+            line = first[name.lower()].line
+            message = f"the {what} {quoted(name)} stands on line {line} already; a table does not tell a from A"
+            found.append(mark.problem(message))
+        first.setdefault(name.lower(), mark)
+    return found
 
 
 def _field(

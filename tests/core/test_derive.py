@@ -27,10 +27,13 @@ ITEM = Entity(
         field("number", Kind.INTEGER, computed=Computed(Transform.JSON_GET_INT, "item", ("number",))),
         field("part", Kind.TEXT, computed=Computed(Transform.JSON_GET_STRING, "item", ("part",))),
         field("price", Kind.DECIMAL, computed=Computed(Transform.JSON_GET_FLOAT, "item", ("price",))),
-        field("note", Kind.TEXT, nullable=True, computed=Computed(Transform.JSON_GET_OPTIONAL_STRING, "item", ("note",))),
+        field(
+            "note", Kind.TEXT, nullable=True, computed=Computed(Transform.JSON_GET_OPTIONAL_STRING, "item", ("note",))
+        ),
         field("tax", Kind.FLOAT, nullable=True, computed=Computed(Transform.JSON_GET_OPTIONAL_FLOAT, "item", ("tax",))),
         field("whole", Kind.OBJECT, computed=copied("item")),
         field("origin", Kind.TEXT, constant="web"),
+        field("remark", Kind.TEXT, nullable=True),
     ),
     derivation=Derivation("Order", "line_items", "item"),
 )
@@ -58,7 +61,7 @@ def test_each_item_becomes_a_record_and_what_comes_out_of_that_follows() -> None
     assert isinstance(item, Record)
     assert isinstance(summary, Record)
     assert {name: str(value) for name, value in item.values.items() if name != "whole"} == {
-        "order_key": "7", "number": "1", "part": "p", "price": "1.5", "note": "n", "tax": "2.0", "origin": "web",
+        "order_key": "7", "number": "1", "part": "p", "price": "1.5", "note": "n", "tax": "2.0", "origin": "web", "remark": "None",
     }  # fmt: skip
     assert item.values["whole"] == GOOD
     assert dict(summary.values) == {"part": "p", "color": "red"}

@@ -42,7 +42,10 @@ GOOD = [
     ("fraction", ["", "0", "0.999", "-0.001"]),
     ("whole", ["9999", "-1"]),
     ("free", ["9" * 38 + "." + "9" * 38, "0"]),
-    ("float", ["", "0", "-1.5", "1e307", "9.99e-307", "1E+07", "5.0e-05", "1e0", "0.0", "9" * 300, "0." + "0" * 299 + "1"]),
+    (
+        "float",
+        ["", "0", "-1.5", "1e307", "9.99e-307", "1E+07", "5.0e-05", "1e0", "0.0", "9" * 300, "0." + "0" * 299 + "1"],
+    ),
     ("boolean", ["true", "FALSE", "t", "F", "1", "0", "yes", "N", "no", "Y"]),
     ("date", ["", "2000-02-29", "2024-02-29", "0001-01-01", "9999-12-31", "1996-01-30", "1996-12-31", "0004-02-29"]),
     (
@@ -102,7 +105,9 @@ def test_what_does_not_fit_is_refused_and_explained(name: str, text: str) -> Non
     assert not accepts(BY_NAME[name], text)
 
 
-ALPHABET = st.sampled_from([*"0123456789.-+:TZ eEabtrufyn", "é", "😀", "٣", "|", "\n", "\r", "\0", "\\", "\ud800", "A", "B"])
+ALPHABET = st.sampled_from(
+    [*"0123456789.-+:TZ eEabtrufyn", "é", "😀", "٣", "|", "\n", "\r", "\0", "\\", "\ud800", "A", "B"]
+)
 NEAR = st.sampled_from([text for _, texts in GOOD + BAD for text in texts if len(text) < 50])
 
 
@@ -114,7 +119,14 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 @settings(max_examples=2000)
-@given(NEAR | mutated() | st.text(ALPHABET, max_size=30) | st.dates().map(str) | st.integers().map(str) | st.floats().map(str))
+@given(
+    NEAR
+    | mutated()
+    | st.text(ALPHABET, max_size=30)
+    | st.dates().map(str)
+    | st.integers().map(str)
+    | st.floats().map(str)
+)
 def test_a_pattern_accepts_what_nothing_can_be_said_against(text: str) -> None:
     if not set("|\n\r") & set(text):
         for tried in FIELDS:

@@ -12,9 +12,7 @@ from tests.layouts import TPCH, entity, field
 
 ORDER = b"O|1|100|O|123.45|1996-01-02|5-LOW|Clerk#000000951|0|nstructions sleep furiously among"
 SHORT = b"L|1|1|155190|7706|17|21168.23|0.04|0.02|N|O|1996-03-13|1996-02-12|1996-03-22"
-DBGEN = (
-    b"LI|1|155190|7706|1|17|21168.23|0.04|0.02|N|O|1996-03-13|1996-02-12|1996-03-22|DELIVER IN PERSON|TRUCK|egular|"
-)
+DBGEN = b"LI|1|155190|7706|1|17|21168.23|0.04|0.02|N|O|1996-03-13|1996-02-12|1996-03-22|DELIVER IN PERSON|TRUCK|egular|"
 NOTE = entity(
     "Note",
     "N",
@@ -238,7 +236,19 @@ KINDS: Entity = entity(
 )
 KIND_LINE = "K|é\\x|-9223372036854775808|999.99|1.5e-7|2000-02-29|1996-01-02T03:04:05.5+02:00|ab|true"
 SEEDS = [line.decode() for line in LINES.values()] + [SHORT.decode(), KIND_LINE, "# c", ""]
-PIECES = [*"0123456789-|.:\\ #aeNT", "\r", "\0", "é", "😀", "\udcff", "||", "1996-02-29", "99999999999999999999", "1e5", "NaN"]
+PIECES = [
+    *"0123456789-|.:\\ #aeNT",
+    "\r",
+    "\0",
+    "é",
+    "😀",
+    "\udcff",
+    "||",
+    "1996-02-29",
+    "99999999999999999999",
+    "1e5",
+    "NaN",
+]
 
 
 def test_what_passes_is_what_nothing_can_be_said_against() -> None:

@@ -29,10 +29,7 @@ def _naturals(low: int, high: int) -> Iterator[str]:
 
 
 def _same_length(first: str, last: str) -> Iterator[str]:
-    """Patterns for the numbers between two of the same length, whose digits before are told already."""
-    if not first:
-        yield ""
-        return
+    """Patterns for the numbers between two of the same length, or for what is left of them after some digits."""
     if set(first[1:]) <= {"0"} and set(last[1:]) <= {"9"}:
         yield _digit(first[0], last[0]) + _any(len(first) - 1)
         return

@@ -65,7 +65,7 @@ def message(tree: Node, mistake: Mistake) -> str:
 
 def _instead(node: Node | None, kind: str) -> str:
     """What stands there instead, and how to mend it."""
-    if kind == "hidden":
+    if kind in ("hidden", "too_short", "too_long"):
         return ""
     if not isinstance(node, Scalar) or not node.sources:
         quote = kind == "string_type" and isinstance(node, Scalar) and node.value is not None

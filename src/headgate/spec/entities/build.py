@@ -8,7 +8,7 @@ from headgate.errors import Problem
 from headgate.spec.entities.fields import fields_of
 from headgate.spec.entities.grammar import EntitySpec, ForeignKeySpec, PrimaryKeySpec
 from headgate.spec.entities.inherit import Placed, Whole
-from headgate.spec.entities.names import kind_of
+from headgate.spec.entities.names import is_reserved, kind_of
 from headgate.spec.tree import Mark, quoted
 from headgate.spec.words import nearest
 
@@ -116,6 +116,8 @@ def _named_key(whole: Whole, stored: dict[str, Field], problems: list[Problem]) 
 def _generated_key(
     key: Placed[PrimaryKeySpec], name: str, stored: dict[str, Field], problems: list[Problem]
 ) -> tuple[str, ...]:
+    if is_reserved(name):
+        problems.append(key.at("name").problem(f"{quoted(name)} is a reserved word of SQL"))
     if kind_of(key.spec.type) is not Kind.INTEGER:
         problems.append(key.at("type").problem("what the database counts up is an Integer"))
     if name.lower() in (field.column.lower() for field in stored.values()):

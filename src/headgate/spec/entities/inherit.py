@@ -61,7 +61,7 @@ def _line(entity: Written, written: Mapping[str, Written], files: Files, problem
         if extends in (ancestor.name for ancestor in line):
             if extends == entity.name:  # the others of the circle, and who extends one of them, say it themselves
                 circle = " -> ".join([*(ancestor.name for ancestor in reversed(line)), extends])
-                problems.append(mark.problem(f"{circle}: an entity cannot extend itself"))
+                problems.append(entity.at("extends").problem(f"{circle}: an entity cannot extend itself"))
             return []
         if extends not in written:
             if extends not in files.names:

@@ -50,6 +50,8 @@ _A_TIME = re.compile(
     r"([0-9-]{10})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,6})?)?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?"
 )
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_LONG_NUMBER = re.compile(r"[0-9.]{1000}|[0-9][eE][+-]?[0-9]{4}")  # JSON allows any; a database does not
 _BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "1": True}
 _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False}
 
@@ -219,6 +221,8 @@ def _json(field: Field, text: str) -> str | None:
         return "JSON"
     if _NUL_IN_JSON.search(text):
         return "JSON without NUL"
+    if _LONG_NUMBER.search(text) and _LONG_NUMBER.search(_JSON_STRING.sub("", text)):
+        return "JSON with numbers of fewer digits"
     fits, words = _SHAPES[field.kind]
     return None if fits(value) else words
 

@@ -7,6 +7,7 @@ import pytest
 
 from headgate.core.entity import Computed, Derivation, Entity, ForeignKey, Kind, Transform
 from headgate.spec.entities.resolve import load_entities
+from headgate.spec.resolve import load_plan
 from headgate.spec.tree import Mark
 
 HERE = Mark("headgate.yaml", 3, 5)
@@ -428,3 +429,15 @@ def test_hidden_and_other_files_of_a_folder_are_left_alone(tmp_path: Path) -> No
     entities, problems = load_entities([(tmp_path, HERE), (tmp_path / "note.yml", HERE)])
     assert len(problems) == 1  # the one file, named twice, says the same name twice
     assert {entity.name for entity in entities} == {"Note"}
+
+
+def test_a_path_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "site" / "layouts").mkdir(parents=True)
+    (tmp_path / "site" / "layouts" / "note.yaml").write_text(short())
+    (tmp_path / "headgate.yaml").write_text("streams: {a: {}}\n")
+    (tmp_path / "site" / "over.yaml").write_text("entities: [layouts]\n")
+    plan = load_plan([tmp_path / "headgate.yaml", tmp_path / "site" / "over.yaml"], environ={})
+    assert [entity.name for entity in plan.entities] == ["Note"]
+    assert plan.summary()["entities"] == [{"name": "Note", "prefixes": ["N"], "table": None}]
+    same = load_plan([tmp_path / "site" / "over.yaml"], environ={})
+    assert same.entities == plan.entities

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.core.entity import Field, Kind, Value
-from headgate.core.kinds import explain, pattern, read, shown, text_of, write
+from headgate.core.kinds import explain, read, shown, text_of, write
+from headgate.core.patterns import pattern
 from tests.layouts import field
 
 CHARACTER = r"[^|\n\r\0\ud800-\udfff]"

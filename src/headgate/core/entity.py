@@ -16,6 +16,8 @@ DELIMITER = "|"
 LARGEST_INTEGER = 2**63 - 1
 SMALLEST_INTEGER = -(2**63)
 MOST_DIGITS = 38  # of a decimal: before its point, and after it
+MOST_FLOAT_DIGITS = 300  # likewise
+LARGEST_EXPONENT = 307  # from 1e-307 to 9e307 every float has all its digits
 
 Json = str | int | float | bool | list[object] | dict[str, object]
 Value = Json | Decimal | date | datetime | UUID | None
@@ -86,6 +88,13 @@ class Field:
     stored: bool = True
     index: bool = False
     doc: str = ""
+
+    @property
+    def digits(self) -> tuple[int, int]:
+        """How many digits a decimal may have before its point, and how many after it."""
+        if self.precision is None:
+            return MOST_DIGITS, MOST_DIGITS
+        return self.precision - self.scale, self.scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""The kinds: of each, the pattern that accepts its text, the words for what it refuses, and its Python value.
+"""The kinds: of each, the words for what its fields refuse, the value that a text has, and the text of a value.
 
-Pattern and explanation are written apart from each other, and a property test holds them together: a pattern is fast
-and mute, an explanation is slow and exact. What both accept, PostgreSQL reads as the same value.
+What has no fault PostgreSQL reads as the same value. The patterns accept the same and say nothing: see `patterns`.
 """
 
 import re
@@ -11,36 +10,18 @@ from decimal import Decimal
 from uuid import UUID
 
 from headgate.core.codec import decode_json, encode_json
-from headgate.core.entity import LARGEST_INTEGER, MOST_DIGITS, SMALLEST_INTEGER, Field, Kind, Value
-from headgate.core.number_range import integers
+from headgate.core.entity import (
+    LARGEST_EXPONENT,
+    LARGEST_INTEGER,
+    MOST_FLOAT_DIGITS,
+    SMALLEST_INTEGER,
+    Field,
+    Kind,
+    Value,
+)
 from headgate.errors import CodecError
 
-LARGEST_EXPONENT = 307  # from 1e-307 to 9e307 every float has all its digits
-MOST_FLOAT_DIGITS = 300  # before or after the point
-
 _SHOWN = 60  # characters of somebody's text that a message repeats
-
-_MONTH_AND_DAY = "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DATE = f"(?!0000)(?:[0-9]{{4}}-{_MONTH_AND_DAY}|{_LEAP_YEAR}-02-29)"
-_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,6}+)?+)?+"
-_OFFSET = "[+-](?:0[0-9]|1[0-4]):[0-5][0-9]"
-# By its offset, a time on the first or the last day that there is may lie in a year that there is not.
-_TIMESTAMP = f"(?:{_DATE}[T ]{_CLOCK}Z?|(?!0001-01-01|9999-12-31){_DATE}[T ]{_CLOCK}{_OFFSET})"
-_BOOLEAN = "(?:[tT](?:[rR][uU][eE])?+|[fF](?:[aA][lL][sS][eE])?+|[yY](?:[eE][sS])?+|[nN][oO]?+|[01])"
-_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_FRACTION = f"(?:[.][0-9]{{1,{MOST_FLOAT_DIGITS}}}+)?+"
-_FLOAT = (
-    f"-?+(?:[1-9]{_FRACTION}[eE][+-]?+0?{integers(0, LARGEST_EXPONENT)}"
-    f"|(?:[1-9][0-9]{{0,{MOST_FLOAT_DIGITS - 1}}}+|0){_FRACTION})"
-)
-_FIXED = {
-    Kind.FLOAT: _FLOAT,
-    Kind.BOOLEAN: _BOOLEAN,
-    Kind.DATE: _DATE,
-    Kind.TIMESTAMP: _TIMESTAMP,
-    Kind.UUID: _UUID,
-}
 
 _AN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")  # thousands of digits are refused before they are made a number
 _A_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(?:\.([0-9]+))?")
@@ -54,12 +35,6 @@ _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _LONG_NUMBER = re.compile(r"[0-9.]{1000}|[0-9][eE][+-]?[0-9]{4}")  # JSON allows any; a database does not
 _BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "1": True}
 _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False}
-
-
-def pattern(field: Field, character: str) -> str:
-    """What accepts the field's text before a delimiter; `character` is the class of what a text may hold."""
-    accepts = _pattern(field, character)
-    return f"(?:{accepts}|)" if field.nullable else f"(?:{accepts})"
 
 
 def explain(field: Field, text: str) -> str | None:
@@ -106,35 +81,6 @@ def shown(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) + '"'
 
 
-def _pattern(field: Field, character: str) -> str:
-    if field.kind is Kind.TEXT:
-        return _text_pattern(field, character)
-    if field.kind is Kind.INTEGER:
-        return integers(field.minimum, field.maximum)
-    if field.kind is Kind.DECIMAL:
-        return _decimal_pattern(*_digits(field))
-    return _FIXED[field.kind]
-
-
-def _text_pattern(field: Field, character: str) -> str:
-    if field.choices:
-        return "|".join(map(re.escape, field.choices))
-    most = "" if field.max_length is None else field.max_length
-    return f"{character}{{{max(1, field.min_length)},{most}}}+"
-
-
-def _digits(field: Field) -> tuple[int, int]:
-    """How many digits a decimal may have before its point, and how many after it."""
-    if field.precision is None:
-        return MOST_DIGITS, MOST_DIGITS
-    return field.precision - field.scale, field.scale
-
-
-def _decimal_pattern(before: int, after: int) -> str:
-    whole = f"(?:[1-9][0-9]{{0,{before - 1}}}+|0)" if before else "0"
-    return f"-?+{whole}" + (f"(?:[.][0-9]{{1,{after}}}+)?+" if after else "")
-
-
 def _text(field: Field, text: str) -> str | None:
     if "\0" in text or not _is_unicode(text):
         return "text without NUL and without halves of characters"
@@ -158,7 +104,7 @@ def _integer(field: Field, text: str) -> str | None:
 
 
 def _decimal(field: Field, text: str) -> str | None:
-    before, after = _digits(field)
+    before, after = field.digits
     if match := _A_NUMBER.fullmatch(text):
         whole, fraction = match[1], match[2] or ""
         if (whole == "0" or len(whole) <= before) and len(fraction) <= after:

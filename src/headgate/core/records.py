@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headgate.core.entity import DELIMITER, Entity, Fault, Kind, Layout, Record
-from headgate.core.kinds import explain, pattern, read, shown, write
+from headgate.core.kinds import explain, read, shown, write
+from headgate.core.patterns import pattern
 from headgate.core.rows import Rows, numbered_rows, rows_of
 
 # What a text in a line may hold. Bytes that are no UTF-8 are half characters here, and no field holds those.
@@ -48,6 +49,7 @@ class RecordParser:
     def __init__(self, entities: Sequence[Entity]) -> None:
         self.entities = {entity.name: entity for entity in entities}
         self.layouts = {layout.prefix: layout for entity in entities for layout in entity.layouts}
+        self._begins = f"a message begins with {', '.join(sorted(self.layouts))} and {DELIMITER}"
         self._good_lines = re.compile(_good_lines(self.layouts.values()))
 
     def __repr__(self) -> str:
@@ -107,7 +109,7 @@ class RecordParser:
     def _no_message(self, line: str, prefix: str) -> str:
         if not line or line.startswith("#"):
             return "a blank line or a comment is no message"
-        return f"a message begins with {_words(self.layouts)} and {DELIMITER}, not with {shown(prefix)}"
+        return f"{self._begins}, not with {shown(prefix)}"
 
 
 def record_of_json(entity: Entity, given: object) -> Record | Fault:
@@ -184,10 +186,6 @@ def _good_lines(layouts: Collection[Layout]) -> str:
 
 def _good_line(layout: Layout) -> str:
     return r"\|".join([re.escape(layout.prefix), *(pattern(field, _CHARACTER) for field in layout.fields)])
-
-
-def _words(prefixes: Collection[str]) -> str:
-    return ", ".join(sorted(prefixes))
 
 
 def _json_type(value: object) -> str:

@@ -89,7 +89,9 @@ def _problems(placed: Placed[FieldSpec], field: Field) -> Iterator[Problem]:
     spec = placed.spec
     for key, (kind, words) in _LIMITS.items():
         if getattr(spec, key) is not None and field.kind is not kind:
-            yield placed.at(key).problem(f"{key} is for {words}, and {quoted(field.name)} is of type {spec.type}")
+            yield placed.at(key).problem(
+                f"{key} is for {words}, and {quoted(field.name)} is of type {field.kind.value}"
+            )
     if field.stored and is_reserved(field.column):
         message = f"{quoted(field.column)} is a reserved word of SQL: give the field another column"
         yield placed.at("column" if spec.column else "name").problem(message)

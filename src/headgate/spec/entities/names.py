@@ -61,7 +61,7 @@ def kind_of(name: str) -> Kind:
 
 def is_reserved(name: str) -> bool:
     """Whether SQL has another use for a name."""
-    return name.lower() in _RESERVED or name.lower().startswith(("sqlite_", "pg_"))
+    return name.lower() in _RESERVED
 
 
 def snake_case(name: str) -> str:
@@ -76,8 +76,8 @@ def _name(value: str) -> str:
 
 
 def _table(value: str) -> str:
-    if is_reserved(_name(value)):
-        raise expected("a name that is no reserved word of SQL")
+    if is_reserved(_name(value)) or value.lower().startswith("sqlite_"):
+        raise expected("a name that SQL has no other use for")
     return value
 
 

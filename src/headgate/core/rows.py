@@ -5,7 +5,7 @@ a backslash is doubled, for COPY would read it as the start of an escape.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from headgate.core.entity import DELIMITER, Layout, Record
@@ -33,23 +33,33 @@ def rows_of(text: str, lines: int, layouts: Mapping[str, Layout]) -> tuple[Rows,
         if len(rows) == lines and delimiters in (0, lines):
             joined = "\n".join(rows) + "\n"
             return (_rows(layout, joined.replace(f"{DELIMITER}\n", "\n") if delimiters else joined, lines),)
-    return _by_layout(enumerate(text.split("\n")), layouts, numbered=False)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for line in text.split("\n"):
+        head, _, row = line.partition(DELIMITER)
+        groups[head].append(row)
+    return tuple(_rows_of_lines(layouts[head], groups[head]) for head in groups if head in layouts)
 
 
 def numbered_rows(text: str, first: int, refused: Collection[int], layouts: Mapping[str, Layout]) -> tuple[Rows, ...]:
     """The rows of all lines that were not refused, each with the number of its line before it."""
-    lines = enumerate(text.split("\n"), first)
-    return _by_layout(((n, line) for n, line in lines if n not in refused), layouts, numbered=True)
-
-
-def _by_layout(lines: Iterable[tuple[int, str]], layouts: Mapping[str, Layout], *, numbered: bool) -> tuple[Rows, ...]:
     groups: dict[str, list[str]] = defaultdict(list)
-    for number, line in lines:
+    for number, line in enumerate(text.split("\n"), first):
         head, _, row = line.partition(DELIMITER)
-        if head in layouts:
-            bare = row[:-1] if row.count(DELIMITER) == len(layouts[head].fields) else row
-            groups[head].append(f"{number}{DELIMITER}{bare}" if numbered else bare)
+        if head in layouts and number not in refused:
+            groups[head].append(f"{number}{DELIMITER}{_bare(layouts[head], row)}")
     return tuple(_rows(layouts[head], "\n".join(rows) + "\n", len(rows)) for head, rows in groups.items())
+
+
+def _rows_of_lines(layout: Layout, rows: list[str]) -> Rows:
+    joined = "\n".join(rows) + "\n"
+    if f"{DELIMITER}\n" in joined:  # an empty last field, or a delimiter too many
+        joined = "\n".join([_bare(layout, row) for row in rows]) + "\n"
+    return _rows(layout, joined, len(rows))
+
+
+def _bare(layout: Layout, row: str) -> str:
+    """A row without the delimiter that may stand at its end."""
+    return row[:-1] if row.count(DELIMITER) == len(layout.fields) else row
 
 
 def _rows(layout: Layout, rows: str, count: int) -> Rows:

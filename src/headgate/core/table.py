@@ -114,14 +114,17 @@ def migrate(old: Table, new: Table, dialect: Dialect) -> tuple[str, ...]:
 
 
 def copy_statement(layout: Layout, table: str) -> str:
-    """What PostgreSQL is told before the rows of a layout are sent to it."""
+    """What PostgreSQL is told before the rows of a layout are sent to it.
+
+    The connection's time zone has to be UTC, for that is what a time without an offset is in.
+    """
     return f"COPY {quoted(table)} ({_names(layout.columns)}) FROM STDIN (FORMAT text, DELIMITER '{DELIMITER}', NULL '')"
 
 
 def in_order(entities: Sequence[Entity]) -> tuple[Entity, ...]:
     """Those that are kept, each after those that its foreign keys name; a `SchemaRefusal` for a circle."""
     tables = {entity.storage.table: entity for entity in entities if entity.storage}
-    needs = {name: _named_by(entity) - {name} for name, entity in tables.items()}
+    needs = {name: sorted(_named_by(entity) - {name}) for name, entity in tables.items()}
     try:
         return tuple(tables[name] for name in TopologicalSorter(needs).static_order() if name in tables)
     except CycleError as error:

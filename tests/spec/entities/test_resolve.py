@@ -1,11 +1,14 @@
 """Entity files: every dialect, and every mistake with its place, all of them at once."""
 
+import random
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from headgate.core.entity import Computed, Derivation, Entity, ForeignKey, Kind, Transform
+from headgate.core.records import RecordParser
 from headgate.spec.entities.resolve import load_entities
 from headgate.spec.resolve import load_plan
 from headgate.spec.tree import Mark
@@ -403,6 +406,30 @@ def test_one_broken_file_breaks_no_others(folder: Folder) -> None:
 def test_all_mistakes_of_all_files_are_told_at_once(folder: Folder) -> None:
     _, problems = folder({"a": short(prefx="N"), "b": short(type="leaf"), "c": short(extends="Nobody"), "d": "[\n"})
     assert [problem[:2] for problem in problems] == ["a:", "b:", "d:", "c:"]
+
+
+def test_files_with_letters_changed_are_told_their_mistakes_and_never_break_the_reader(folder: Folder) -> None:
+    dice = random.Random(3)
+    words = [
+        *" ".join([ORDER, ITEM, V1]).replace("{", " { ").replace("}", " } ").split(),
+        "null",
+        "[]",
+        "5",
+        "true",
+        "~",
+    ]
+    outcomes = set()
+    for _ in range(150):
+        texts = {"a": ORDER, "b": ITEM, "c": V1}
+        name = dice.choice(list(texts))
+        at = dice.randrange(len(texts[name]))
+        texts[name] = texts[name][:at] + dice.choice(["", *words]) + texts[name][at + dice.choice([0, 1, 5]) :]
+        entities, problems = folder(texts)
+        assert all(re.match(r"(a|b|c):[1-9][0-9]*:[1-9][0-9]*: ", problem) for problem in problems)
+        if not problems:
+            RecordParser(list(entities.values()))
+        outcomes.add(bool(problems))
+    assert outcomes == {True, False}
 
 
 def test_paths_that_lead_nowhere_are_told_where_they_are_named(tmp_path: Path) -> None:

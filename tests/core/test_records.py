@@ -71,11 +71,13 @@ def test_comments_and_blank_lines_are_counted_as_lines_and_as_nothing_else() -> 
     assert [rows.count for rows in parsed.rows] == [1]
     assert [fault.line_number for fault in parsed.faults] == [6]
     assert parsed.lines == 7
-    assert tpch.parse(b"").rows == ()
+    nothing = tpch.parse(b"")
+    assert (nothing.rows, nothing.faults, nothing.lines) == ((), (), 0)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
     assert tpch.parse(b"\xef\xbb\xbf" + ORDER).rows[0].count == 1
+    assert tpch.parse(b"\xef\xbb\xbf" + ORDER, first_line=2).faults
 
 
 def test_only_bad_lines_are_explained_and_good_ones_pass_them_by() -> None:

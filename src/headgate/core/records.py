@@ -15,6 +15,7 @@ from headgate.core.rows import Rows, numbered_rows, rows_of
 
 # What a text in a line may hold. Bytes that are no UTF-8 are half characters here, and no field holds those.
 _CHARACTER = rf"[^{DELIMITER}\n\r\0\ud800-\udfff]"
+_BYTE_ORDER_MARK = "\ufeff"
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")
 _JSON_TYPES = {dict: "an object", list: "an array", type(None): "null", bool: "a boolean", str: "a string"}
 _WANTED = {
@@ -57,7 +58,7 @@ class RecordParser:
 
     def parse(self, block: bytes, first_line: int = 1) -> Parsed:
         """The rows of whole lines, and what is wrong with the others. The last line may lack its break."""
-        text = _text(block)
+        text = _text(block, is_first=first_line == 1)
         good: list[str] = []
         faults: list[Fault] = []
         at, number = 0, first_line
@@ -80,7 +81,7 @@ class RecordParser:
 
     def line(self, line: bytes, number: int = 1) -> Record | Fault:
         """The record of one message."""
-        text = _text(line).removesuffix("\n")
+        text = _text(line, is_first=True).removesuffix("\n")
         if "\n" in text:
             return Fault("a message is one line, and these are several", number, line=_printable(text))
         if isinstance(found := self._cells(text, number), Fault):
@@ -162,11 +163,14 @@ def _wrong(line: str, layout: Layout, cells: Sequence[str]) -> tuple[str, str | 
     return "", None
 
 
-def _text(block: bytes) -> str:
+def _text(block: bytes, *, is_first: bool) -> str:
+    """The lines of a block, each with its break."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
-    text = block.decode(errors="surrogateescape").removeprefix("\ufeff")
-    return text if text.endswith("\n") else f"{text}\n"
+    text = block.decode(errors="surrogateescape")
+    if is_first:
+        text = text.removeprefix(_BYTE_ORDER_MARK)
+    return text if not text or text.endswith("\n") else f"{text}\n"
 
 
 def _printable(line: str) -> str:

@@ -2,6 +2,7 @@
 
 HeadgateError
 ├── ConfigError          the configuration is wrong; carries every problem found
+├── SchemaRefusal        a table cannot follow its entity without losing something
 ├── CodecError           bytes that the stream's codec refuses
 ├── PositionError        a resume token that is not one
 ├── BadRequest           the client's request cannot be understood
@@ -57,6 +58,12 @@ class ConfigError(HeadgateError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class SchemaRefusal(HeadgateError):
+    """A table cannot follow its entity without losing something, or tables need each other in a circle."""
+
+    code = "schema"
 
 
 class CodecError(HeadgateError):

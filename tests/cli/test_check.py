@@ -95,3 +95,28 @@ def test_an_interface_that_serves_nothing_is_a_warning(tmp_path: Path) -> None:
     done = headgate("check", "seed.yaml", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr.decode().startswith('warning: seed.yaml:4:9: the interface "kind: http" has no path')
+
+
+def test_entities_are_checked_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "layouts").mkdir()
+    note = tmp_path / "layouts" / "note.yaml"
+    note.write_text("entity: {name: Note, fields: [{name: text, type: String}]}\n")
+    (tmp_path / "good.yaml").write_text("entities: layouts\n")
+    done = headgate("check", "good.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, b"good.yaml: fine (0 streams, 0 nodes, 0 interfaces, 1 entities)\n")
+    warning = "entities are checked, but no interface of this version serves them yet"
+    assert done.stderr.decode() == f"warning: good.yaml:1:1: {warning}\n"
+    note.write_text("entity:\n  nam: Note\n")
+    done = headgate("check", "good.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        'layouts/note.yaml:1:1: entity needs the key "name"',
+        'layouts/note.yaml:2:3: unknown key "nam" in entity; did you mean "name"?',
+    ]
+
+
+def test_entities_are_shown_to_scripts_in_short(tmp_path: Path) -> None:
+    (tmp_path / "note.yaml").write_text("entity: {name: Note, fields: [{name: text, type: String}]}\n")
+    (tmp_path / "good.yaml").write_text("entities: [note.yaml]\n")
+    done = headgate("check", "good.yaml", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["entities"] == [{"name": "Note", "prefixes": ["N"], "table": None}]

@@ -28,4 +28,6 @@ def command(config: Config, overlays: Overlays = None, as_json: Json = False) ->
     if as_json:
         print(json.dumps(plan.summary(), indent=2, default=str))
     else:
-        print(f"{config}: fine ({len(plan.streams)} streams, {len(nodes)} nodes, {len(plan.interfaces)} interfaces)")
+        counted = f"{len(plan.streams)} streams, {len(nodes)} nodes, {len(plan.interfaces)} interfaces"
+        entities = f", {len(plan.entities)} entities" if plan.entities else ""
+        print(f"{config}: fine ({counted}{entities})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -22,7 +23,10 @@ from headgate.spec.tree import (
     scalars,
     value_mark,
 )
+from headgate.spec.values import Spec
 from headgate.spec.words import NUMERIC, Mistake, message
+
+S = TypeVar("S", bound=Spec)
 
 MOST_PROBLEMS = 100
 
@@ -64,14 +68,21 @@ def check(tree: Node) -> Checked:
     return Checked(Document.model_validate(data(sound)), sound, told, len(mistakes) - len(told))
 
 
-def _mistakes(tree: Node) -> list[Mistake]:
+def read(tree: Node, grammar: type[S]) -> S | tuple[Problem, ...]:
+    """A tree of another grammar, or all that is wrong with it."""
+    if mistakes := _mistakes(tree, grammar):
+        return tuple(_problems(tree, mistakes))
+    return grammar.model_validate(data(tree))
+
+
+def _mistakes(tree: Node, grammar: type[Spec] = Document) -> list[Mistake]:
     # No URL and no input: what pydantic would print may hold a secret.
     errors: list[ErrorDetails] = []
     try:
-        Document.model_validate(data(tree))
+        grammar.model_validate(data(tree))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-    return [Mistake(_path(tree, error["loc"]), error["type"], error.get("ctx", {})) for error in errors]
+    return [Mistake(_path(tree, error["loc"]), error["type"], error.get("ctx", {}), grammar) for error in errors]
 
 
 def _path(tree: Node, location: Path) -> Path:

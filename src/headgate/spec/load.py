@@ -49,6 +49,12 @@ def load_text(
     return Source(tree, tuple(Path(name) for name, _ in named), tuple(problems))
 
 
+def load_tree(path: Path) -> tuple[Node | None, list[Problem]]:
+    """The tree of one file by itself, if it has one, and what is wrong with it."""
+    problems: list[Problem] = []
+    return _parse(str(path), _read(path, problems), problems), problems
+
+
 def _assemble(
     named: Iterable[Named],
     variables: Variables[str, str],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.core.entity import Entity
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
 
@@ -248,7 +249,7 @@ class Plan:
     connections: ConnectionsPlan = field(default_factory=ConnectionsPlan)
     nodes: Mapping[str, NodePlan] = field(default_factory=dict)
     interfaces: tuple[InterfacePlan, ...] = ()
-    entities: tuple[Path, ...] = ()
+    entities: tuple[Entity, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()
@@ -267,6 +268,9 @@ class Plan:
 
 
 def _summary(value: Any) -> Any:
+    if isinstance(value, Entity):
+        prefixes = [layout.prefix for layout in value.layouts]
+        return {"name": value.name, "prefixes": prefixes, "table": value.storage and value.storage.table}
     if is_dataclass(value) and not isinstance(value, type | Problem):
         shown = {f.name: _field(getattr(value, f.name), f.metadata) for f in fields(value) if f.repr or f.metadata}
         return {name: part for name, part in shown.items() if part not in (None, "", [], {})}

@@ -1,6 +1,6 @@
 """Resolving: from files, through the grammar and the rules, to a plan; or to every problem at once."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
@@ -85,9 +86,10 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     checked = check(source.tree)
     ground = Ground(checked.tree, _stream_names(source.tree), known_transports, known_codecs)
     broken = islice(rules.problems(checked.document, ground), MOST_PROBLEMS)
-    if found := [*source.problems, *checked.problems, *broken]:
+    entities, wrong = _entities(checked.document, checked.tree)
+    if found := [*source.problems, *checked.problems, *broken, *wrong]:
         raise _config_error(source, found, untold=checked.untold)
-    return _plan(source, checked, _sorted(source, rules.warnings(checked.document, ground)))
+    return _plan(source, checked, entities, _sorted(source, rules.warnings(checked.document, ground)))
 
 
 def _config_error(source: Source, problems: Iterable[Problem], untold: int = 0) -> ConfigError:
@@ -113,7 +115,7 @@ def _stream_names(tree: Node) -> Collection[str]:
     return streams.entries.keys() if isinstance(streams, MappingNode) else ()
 
 
-def _plan(source: Source, checked: Checked, warnings: tuple[Problem, ...]) -> Plan:
+def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnings: tuple[Problem, ...]) -> Plan:
     document, tree = checked.document, checked.tree
     return Plan(
         service=_service(document.service),
@@ -121,7 +123,7 @@ def _plan(source: Source, checked: Checked, warnings: tuple[Problem, ...]) -> Pl
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
         interfaces=tuple(_interface(i, _mark(tree, at)) for at, i in enumerate(document.runtime.web.interfaces)),
-        entities=tuple(_entities(document, tree)),
+        entities=entities,
         runtime=_runtime(document.runtime),
         folders=tuple(dict.fromkeys(path.resolve().parent for path in source.files)),
         sources=source.files,
@@ -200,11 +202,21 @@ def _filter(name: str, spec: FilterSpec) -> FilterPlan:
     return _same(FilterPlan, spec, name=name, source=source, path=path)
 
 
-def _entities(document: Document, tree: Node) -> Iterable[Path]:
+def _entities(document: Document, tree: Node) -> tuple[tuple[Entity, ...], tuple[Problem, ...]]:
+    if not document.entities:
+        return (), ()
+    # Their grammar is loaded by those who have some.
+    from headgate.spec.entities.resolve import load_entities
+
+    return load_entities(_entity_files(document, tree))
+
+
+def _entity_files(document: Document, tree: Node) -> Iterator[tuple[Path, Mark]]:
     # A path counts from the folder of the file that names it; an overlay may be elsewhere.
     for at, name in enumerate(document.entities):
         node = find(tree, ("entities", at)) or find(tree, ("entities",))
-        yield Path(node.mark.file if node else "").parent / name
+        assert node is not None
+        yield Path(node.mark.file).parent / name, node.mark
 
 
 def _runtime(spec: RuntimeSpec) -> RuntimePlan:

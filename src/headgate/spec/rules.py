@@ -65,7 +65,7 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         path = ("runtime", "bootstrap", "mode")
         yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
     if document.entities:
-        yield ground.at_key(("entities",), "entities are accepted, but nothing in this version reads them")
+        yield ground.at_key(("entities",), "entities are checked, but no interface of this version serves them yet")
     if document.connections.database is not None:
         yield ground.at_key(("connections", "database"), "a database is accepted, but nothing in this version uses it")
     for index, interface in enumerate(document.runtime.web.interfaces):

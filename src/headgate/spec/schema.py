@@ -53,5 +53,5 @@ class Document(Spec):
     streams: dict[str, StreamSpec] = Field(default_factory=dict, description="Your streams, by name.")
     connections: ConnectionsSpec = part("What they connect to.")
     nodes: dict[str, NodeSpec] = Field(default_factory=dict, description="Overrides of your functions, by name.")
-    entities: Names = Field(default_factory=list, description="Folders or files of record layouts; for later releases.")
+    entities: Names = Field(default_factory=list, description="Files of record layouts, or folders of such files.")
     runtime: RuntimeSpec = part("What runs your functions and serves them.")

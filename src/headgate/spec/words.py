@@ -23,6 +23,8 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or less",
     "expected": "{words}",
     "hidden": "{words}",
 }
@@ -40,6 +42,7 @@ class Mistake:
     path: Path
     kind: str
     facts: dict[str, Any]
+    grammar: type[Spec] = Document
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -62,7 +65,7 @@ def message(tree: Node, mistake: Mistake) -> str:
 
 def _instead(node: Node | None, kind: str) -> str:
     """What stands there instead, and how to mend it."""
-    if kind == "hidden":
+    if kind in ("hidden", "too_short", "too_long"):
         return ""
     if not isinstance(node, Scalar) or not node.sources:
         quote = kind == "string_type" and isinstance(node, Scalar) and node.value is not None
@@ -74,7 +77,7 @@ def _instead(node: Node | None, kind: str) -> str:
 
 def _unknown(tree: Node, mistake: Mistake) -> str:
     *above, key = mistake.path
-    model = _model(tree, above)
+    model = _model(tree, above, mistake.grammar)
     known = sorted(model.model_fields) if model else []
     place = f"in {dotted(above)}" if above else "at the top"
     hint = nearest(str(key), known) or f"; known here: {', '.join(known)}"
@@ -83,7 +86,7 @@ def _unknown(tree: Node, mistake: Mistake) -> str:
 
 def _missing(_: Node, mistake: Mistake) -> str:
     *above, key = mistake.path
-    return f'{dotted(above)} needs the key "{key}"'
+    return f'{dotted(above) or "the file"} needs the key "{key}"'
 
 
 def _not_one_of(tree: Node, mistake: Mistake) -> str:
@@ -119,9 +122,9 @@ _SPECIAL: dict[str, Callable[[Node, Mistake], str]] = {
 }
 
 
-def _model(tree: Node, path: Iterable[str | int]) -> type[Spec] | None:
+def _model(tree: Node, path: Iterable[str | int], grammar: type[Spec]) -> type[Spec] | None:
     """The model that describes the mapping at a path."""
-    model: type[Spec] | None = Document
+    model: type[Spec] | None = grammar
     node: Node | None = tree
     members: list[type[Spec]] = []  # of the list or the mapping by name that we are in, if any
     for step in path:

@@ -41,9 +41,9 @@ class Crowd:
         self._process.communicate()  # the end of its input is the end of the client
 
     def rate(self, tick: Tick, seconds: float) -> float:
-        """Events per second that came to all of them, while at most two ticks were on their way."""
+        """Events per second to all of them together; a tick is published when the one before has come."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{tick.file} {tick.answers} {tick.events} 2 {seconds}\n")
+        self._process.stdin.write(f"{tick.file} {tick.answers} {tick.events} {seconds}\n")
         self._process.stdin.flush()
         counted = self._answer()
         return float(counted["events"] / counted["seconds"])

@@ -5,11 +5,12 @@
    opens COUNT connections on loopback and asks each for PATH, in which %d stands for the connection's number. When
    all have the heads of their answers it prints {"open":COUNT}. Then, for each line on standard input,
 
-   FILE ANSWERS EVENTS UNDERWAY SECONDS
+   FILE ANSWERS EVENTS SECONDS
 
    it publishes what is in FILE again and again for so long: one tick, that is requests with so many ANSWERS that bring
-   each connection so many EVENTS. No more than UNDERWAY ticks are published that somebody still waits for. When all
-   has come it prints {"ticks":..,"events":..,"bytes":..,"seconds":..}. Without a line it holds its connections idle. */
+   each connection so many EVENTS. The next follows when all of that has come, so no server can join two ticks in one
+   write. At the end it prints {"ticks":..,"events":..,"bytes":..,"seconds":..}. Without a line it holds its
+   connections idle. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -214,26 +215,28 @@ static void load_tick(const char *path) {
     fclose(file);
 }
 
-static void run(size_t answers, size_t events, size_t underway, double seconds) {
+/* Publish a tick, and return when all of it has come. */
+static void tick(size_t answers, size_t events, double deadline) {
+    send_all(publisher.fd, publisher.tick, publisher.tick_bytes);
+    while (crowd.events < events || publisher.answers < answers) {
+        receive();
+        if (now() > deadline)
+            fail("only %zu of %zu events came in %d s", crowd.events, events, PATIENCE);
+    }
+    if (crowd.events > events)
+        fail("%zu events came instead of %zu", crowd.events, events);
+}
+
+static void run(size_t answers, size_t events, double seconds) {
     crowd.events = crowd.bytes = publisher.answers = publisher.used = 0;
     publisher.fd = connected(&publisher);
-    double began = now(), deadline = began + seconds + PATIENCE, time = began;
-    size_t ticks = 0, per_tick = events * crowd.count;
-    while (time < began + seconds || crowd.events < ticks * per_tick || publisher.answers < ticks * answers) {
-        if (time < began + seconds && crowd.events + underway * per_tick >= (ticks + 1) * per_tick &&
-            publisher.answers + underway * answers >= (ticks + 1) * answers) {
-            send_all(publisher.fd, publisher.tick, publisher.tick_bytes);
-            ticks++;
-        } else {
-            receive();
-        }
-        time = now();
-        if (time > deadline)
-            fail("%zu of %zu events came in %d s", crowd.events, ticks * per_tick, PATIENCE);
+    double began = now(), time = began;
+    size_t ticks = 0;
+    for (; time < began + seconds; time = now()) {
+        ticks++;
+        tick(ticks * answers, ticks * events * crowd.count, time + PATIENCE);
     }
     close(publisher.fd);
-    if (crowd.events > ticks * per_tick)
-        fail("%zu events came instead of %zu", crowd.events, ticks * per_tick);
     printf("{\"ticks\":%zu,\"events\":%zu,\"bytes\":%zu,\"seconds\":%.6f}\n", ticks, crowd.events, crowd.bytes,
            time - began);
 }
@@ -250,14 +253,14 @@ int main(int count, char **arguments) {
         fail("cannot start: %s", strerror(errno));
     open_all(arguments[2]);
     char file[4096];
-    size_t answers, events, underway;
+    size_t answers, events;
     double seconds;
     int words;
-    while ((words = scanf("%4095s %zu %zu %zu %lf", file, &answers, &events, &underway, &seconds)) == 5) {
+    while ((words = scanf("%4095s %zu %zu %lf", file, &answers, &events, &seconds)) == 4) {
         load_tick(file);
-        run(answers, events, underway, seconds);
+        run(answers, events, seconds);
     }
     if (words != EOF)
-        fail("not a run: FILE ANSWERS EVENTS UNDERWAY SECONDS are wanted");
+        fail("not a run: FILE ANSWERS EVENTS SECONDS are wanted");
     return 0;
 }

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bench.table import Row, render
 
-PARTS = ("startup", "memory", "entities", "log", "kafka", "http")
+PARTS = ("startup", "memory", "log", "kafka", "http", "sse", "entities")
 
 
 def main() -> None:

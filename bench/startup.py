@@ -52,7 +52,7 @@ def _gate() -> tuple[float, float]:
         try:
             url = _announced(gate)
             _await_health(url)
-            return time.perf_counter() - began, _resident(gate.pid)
+            return time.perf_counter() - began, resident(gate.pid)
         finally:
             gate.terminate()
             gate.communicate()
@@ -75,6 +75,7 @@ def _await_health(url: str) -> None:
             continue
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
+    """The resident megabytes of a process."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) / 1024

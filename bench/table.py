@@ -17,8 +17,17 @@ class Row:
 
 def median_ratio(ours: Callable[[], float], floor: Callable[[], float], rounds: int = 7) -> float:
     """The median of pairwise ratios of interleaved runs; each call gives a rate. The first pair warms up."""
-    ratios = [ours() / floor() for _ in range(rounds + 1)]
-    return statistics.median(ratios[1:])
+    return median_ratios(ours, [floor], rounds)[0]
+
+
+def median_ratios(ours: Callable[[], float], floors: Sequence[Callable[[], float]], rounds: int = 7) -> list[float]:
+    """The same against several floors, each of which runs once a round."""
+    ratios = [_ratios(ours(), floors) for _ in range(rounds + 1)]
+    return [statistics.median(of_one) for of_one in zip(*ratios[1:], strict=True)]
+
+
+def _ratios(rate: float, floors: Sequence[Callable[[], float]]) -> list[float]:
+    return [rate / floor() for floor in floors]
 
 
 def render(rows: Sequence[Row]) -> str:

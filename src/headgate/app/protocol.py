@@ -23,10 +23,19 @@ class Protocol(HttpToolsProtocol):
         """Whether the client has not taken what it was sent."""
         return self.flow.write_paused
 
+    def offer(self, payload: Payload) -> bool:
+        """Send this, unless the client has not taken what it was sent."""
+        if self.flow.write_paused:
+            return False
+        self.write(payload)
+        return True
+
     def write(self, payload: Payload) -> None:
-        """Send this as a chunk of the response's body; nothing when the client is going."""
-        if not self.transport.is_closing():
+        """Send this as a chunk of the response's body."""
+        try:  # noqa: SIM105 - this is called for each client and each payload, and `suppress` is an object
             self.transport.write(payload.wire(_chunk))
+        except RuntimeError:
+            pass  # the client is going, and nobody was told yet
 
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""

@@ -22,6 +22,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Whether the client has not taken what it was sent."""
         return not self.writable.is_set()
 
+    def offer(self, payload: Payload) -> bool:
+        """Send this, unless the client has not taken what it was sent."""
+        if not self.writable.is_set():
+            return False
+        self.write(payload)
+        return True
+
     def write(self, payload: Payload) -> None:
         """Send each frame as a message; nothing after the socket was closed."""
         if not self.close_sent and not self.transport.is_closing():

@@ -104,15 +104,11 @@ class Follower:
         number = window.seek(position.offsets)
         self._floor, self._is_ahead = position.offsets, window.is_beyond(position.offsets)
         found = sum(1 for _ in window.wanted(self.lane.selection, number, self._floor))
-        self._lag(number, self.lane.count - found)
+        self.lag(number, self.lane.count - found)
         self._place = str(position)
 
-    def offer(self, payload: Payload, number: int, count: int) -> None:
-        """A payload whose first message has this number; before it there were `count` in this lane."""
-        if not self.listener.deliver(payload):
-            self._lag(number, count)
-
-    def _lag(self, number: int, count: int) -> None:
+    def lag(self, number: int, count: int) -> None:
+        """It could not take what begins with the message of this number; before that the lane had `count`."""
         self.lane.keeping_up.pop(self, None)
         window = self._lanes.window
         self._next, self._count = number, count
@@ -160,7 +156,7 @@ class Follower:
         """All that the window has is taken: from here on it keeps up, unless it is ahead of the window."""
         window = self._lanes.window
         if self._floor is not None and window.is_beyond(self._floor):
-            self._lag(window.newest, self.lane.count)
+            self.lag(window.newest, self.lane.count)
             self._lanes.ahead[self] = None
             return
         self._next = self._floor = None
@@ -176,7 +172,7 @@ class Follower:
         missed = lane.count - self._count - still_there + elsewhere
         if not restarted and self._floor is not None and window.covers(Position(window.epoch, self._floor)):
             missed = 0  # it has seen elsewhere what did not come here
-        self._lag(window.oldest, lane.count - still_there)
+        self.lag(window.oldest, lane.count - still_there)
         self._floor = None if restarted else self._floor
         if not missed and not restarted:
             return None
@@ -291,7 +287,8 @@ class Lanes:
         payload = Payload([entry.frame(lane.rendering) for _, entry in entries])
         first = entries[0][0]
         for follower in list(lane.keeping_up):
-            follower.offer(payload, first, count)
+            if not follower.listener.deliver(payload):
+                follower.lag(first, count)
 
     def _restart(self, position: Position, missed: int) -> None:
         """The stream does not go on where the window ends: those who keep up are told, the others find out."""
@@ -307,5 +304,6 @@ class Lanes:
         for lane in list(self._lanes.values()) if window.epoch else ():
             payload = Payload([lane.rendering.gap(gap)])
             for follower in list(lane.keeping_up):
-                follower.offer(payload, window.newest, lane.count)
+                if not follower.listener.deliver(payload):
+                    follower.lag(window.newest, lane.count)
         window.restart(position, missed)

@@ -59,11 +59,9 @@ class Feed(Following):
         self._send: Send | None = None
 
     def deliver(self, payload: Payload) -> bool:
-        # Not by way of the parent: this is called for each client and each payload.
-        outlet = self.outlet
-        if outlet is None or outlet.paused:
+        # Called for each client and each payload: not by way of the parent.
+        if self.outlet is None or not self.outlet.offer(payload):
             return False
-        outlet.write(payload)
         self._wrote = True
         return True
 

@@ -37,10 +37,7 @@ class Following:
 
     def deliver(self, payload: Payload) -> bool:
         """Write a payload, if there is room for it."""
-        if self.outlet is None or self.outlet.paused:
-            return False
-        self.outlet.write(payload)
-        return True
+        return self.outlet is not None and self.outlet.offer(payload)
 
     def wake(self) -> None:
         """Write what waits, as far as there is room."""

@@ -38,8 +38,12 @@ class Outlet(Protocol):
         """Whether the client has not taken what it was sent."""
         ...
 
+    def offer(self, payload: Payload) -> bool:
+        """Send this, unless it is paused."""
+        ...
+
     def write(self, payload: Payload) -> None:
-        """Send this. Does not wait: look at `paused` first."""
+        """Send this also when it is paused: words that are no messages."""
         ...
 
     def attach(self, writer: Writer | None) -> None:
@@ -101,6 +105,9 @@ class Sender:
     def paused(self) -> bool:
         return bool(self._waiting)
 
+    def offer(self, payload: Payload) -> bool:
+        return _offer(self, payload)
+
     def write(self, payload: Payload) -> None:
         self._waiting += payload.frames
         self._change.ring()
@@ -134,6 +141,13 @@ class Sender:
         self._writer.lost()
 
 
+def _offer(outlet: Outlet, payload: Payload) -> bool:
+    if outlet.paused:
+        return False
+    outlet.write(payload)
+    return True
+
+
 class Named:
     """A part of an outlet that others use, too: what is written gets a name."""
 
@@ -143,6 +157,9 @@ class Named:
     @property
     def paused(self) -> bool:
         return self._outlet.paused
+
+    def offer(self, payload: Payload) -> bool:
+        return _offer(self, payload)
 
     def write(self, payload: Payload) -> None:
         self._outlet.write(Payload([self._named(frame) for frame in payload.frames]))
@@ -167,6 +184,9 @@ class Gzip:
     @property
     def paused(self) -> bool:
         return self._outlet.paused
+
+    def offer(self, payload: Payload) -> bool:
+        return _offer(self, payload)
 
     def write(self, payload: Payload) -> None:
         compressed = self._compressor.compress(b"".join(payload.frames))

@@ -11,6 +11,7 @@ HeadgateError
 │   ├── UnsupportedMedia the body is of a type that this endpoint does not read
 │   └── NotAcceptable    no representation that the client accepts
 ├── NotFound             no such stream or path
+├── TooMuch              more than the gate does for one client at once
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
@@ -112,6 +113,12 @@ class NotFound(HeadgateError):
     """There is nothing under this name or path."""
 
     code, status = "not_found", 404
+
+
+class TooMuch(HeadgateError):
+    """The client asks for more than the gate does for one at once."""
+
+    code, status = "too_much", 422
 
 
 class Refused(HeadgateError):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.core.message import Message
-from headgate.core.position import At, Last, Newest, Oldest, Position, Receipt, Since, parse_start
+from headgate.core.position import UNKNOWN, At, Last, Newest, Oldest, Position, Receipt, Since, parse_start
 from headgate.errors import PositionError
 
 EPOCHS = st.text("0123456789abcdefXYZ_-", min_size=1, max_size=64)
@@ -133,3 +133,13 @@ def test_a_start_is_read(text: str, start: object) -> None:
 def test_a_wrong_start_says_what_is_wrong(text: str, reason: str) -> None:
     with pytest.raises(PositionError, match=reason):
         parse_start(text)
+
+
+def test_the_furthest_of_two_places_is_the_furthest_in_each_partition() -> None:
+    one, other = Position("e", {0: 5, 1: 2}), Position("e", {1: 7, 2: 1})
+    assert one.furthest(other) == Position("e", {0: 5, 1: 7, 2: 1})
+
+
+def test_a_place_that_nobody_can_tell_yet_is_not_known() -> None:
+    assert Position("e", {0: 5}).is_known
+    assert not Position(UNKNOWN, {}).is_known

@@ -359,6 +359,42 @@ async def test_a_client_says_where_to_start(start: str, wanted: list[int]) -> No
     assert [value["n"] for value in got] == [*wanted, 3]
 
 
+async def test_a_snapshot_is_the_latest_of_each_key_and_then_what_comes_with_no_gap() -> None:
+    async with web(FACTORY) as (client, served):
+        for number in range(12):
+            await publish(served, "assets", {"n": number}, key=f"k{number % 3}")
+        await publish(served, "assets", b"", key="k1")  # what a compacted topic has where a key was deleted
+        async with follow(client, "/all?from=snapshot") as events:
+            first, second = await events.take(2)
+            assert [(event.data, event.last_id) for event in (first, second)] == [('{"n": 9}', ""), ('{"n": 11}', "")]
+            await publish(served, "assets", {"n": 12}, key="k1")
+            third = await events.next()
+            assert (values([third]), third.last_id.rpartition(":")[2]) == ([{"n": 12}], "14")
+        async with follow(client, "/asset_stream?asset_uuid=k2&from=snapshot") as events:
+            assert values(await events.take(1)) == [{"n": 11}]
+
+
+async def test_a_snapshot_misses_nothing_of_what_flows_meanwhile() -> None:
+    async with web(FACTORY) as (client, served):
+        publishing = True
+
+        async def flow() -> None:
+            number = 0
+            while publishing:
+                await publish(served, "assets", {"n": number}, key=f"k{number % 2}")
+                number += 1
+                await asyncio.sleep(0)
+
+        flowing = asyncio.ensure_future(flow())
+        for _ in range(20):
+            async with follow(client, "/all?from=snapshot") as events:
+                got = [value["n"] for value in values(await events.take(6))]
+            # Each key's latest, and then every number: those two are neighbours, so it is one row.
+            assert got == list(range(got[0], got[0] + 6)) or got[:2] == [0, 1]
+        publishing = False
+        await flowing
+
+
 # Slow clients, many clients, and the end
 
 

@@ -16,6 +16,7 @@ from headgate.errors import StreamClosed, Unavailable
 from headgate.interface.rendering import Lines
 from headgate.runtime import hub as hub_module
 from headgate.runtime.hub import Hub
+from headgate.runtime.replay import replay
 from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import Tasks
 from headgate.transport.base import StreamSettings
@@ -65,7 +66,7 @@ async def following(hub: Hub, start: Start) -> AsyncIterator[Client]:
     client = Client()
     client.follower = await hub.enter(EVERYTHING, Lines(CODEC), client)
     try:
-        async for payload in hub.replay(client.follower, start):
+        async for payload in replay(hub, client.follower, start):
             client.deliver(payload)
         client.wake()
         yield client
@@ -144,7 +145,7 @@ async def test_only_so_many_read_what_is_older_at_once(monkeypatch: pytest.Monke
             nonlocal most
             client = Client()
             client.follower = await hub.enter(EVERYTHING, Lines(CODEC), client)
-            async for payload in hub.replay(client.follower, Oldest()):
+            async for payload in replay(hub, client.follower, Oldest()):
                 most = max(most, stream.readers)
                 client.deliver(payload)
                 await asyncio.sleep(0)

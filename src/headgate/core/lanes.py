@@ -138,9 +138,7 @@ class Follower:
         """What all get; but one who has seen more elsewhere must not be told a place that lies before that."""
         if self._floor is not None and len(self._floor) > 1:  # partitions came in another order there
             place = Position.parse(entry.place)
-            seen = {p: offset for p, offset in self._floor.items() if offset > place.offsets.get(p, 0)}
-            if seen:
-                ahead = Position(place.epoch, {**place.offsets, **seen})
+            if (ahead := place.furthest(Position(place.epoch, self._floor))) != place:
                 return self.lane.rendering.frame(entry.message, str(ahead))
         return entry.frame(self.lane.rendering)
 

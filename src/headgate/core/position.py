@@ -19,6 +19,9 @@ _VECTOR = re.compile(r"([0-9A-Za-z_-]{1,64}):(\d{1,9}-\d{1,19}(?:,\d{1,9}-\d{1,1
 _HIGHEST = 2**63 - 1
 
 
+UNKNOWN = "unknown"  # the epoch of a place that nobody can tell yet
+
+
 class Position(msgspec.Struct, frozen=True):
     """A place in a stream. As text: `epoch:offset`, or `epoch:partition-offset,...`."""
 
@@ -43,6 +46,11 @@ class Position(msgspec.Struct, frozen=True):
         raise PositionError(f"{text[:80]!r} is not a position; take one from an answer of this stream")
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is a place at all: a broker that is away has not said yet where a reader is."""
+        return self.epoch != UNKNOWN
+
+    @property
     def offset(self) -> int:
         """The next offset of the first partition: all there is to say of a stream with one."""
         return self.offsets.get(0, 0)
@@ -54,6 +62,11 @@ class Position(msgspec.Struct, frozen=True):
     def before(self, messages: "Sequence[Message[bytes]]") -> "Position":
         """This place moved back to before `messages`, which are the last ones before it."""
         return Position(self.epoch, {**self.offsets, **{m.partition: m.offset for m in reversed(messages)}})
+
+    def furthest(self, other: "Position") -> "Position":
+        """In each partition the place that is further on."""
+        pairs = [*self.offsets.items(), *other.offsets.items()]
+        return Position(self.epoch, {p: max(self.offsets.get(p, 0), other.offsets.get(p, 0)) for p, _ in pairs})
 
     def __str__(self) -> str:
         if self.offsets.keys() == {0}:
@@ -118,6 +131,11 @@ class Last:
     """Start so many messages before the end (of each partition)."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Start with the latest message of each key. No transport knows this: who follows a stream has it."""
 
 
 Start = Oldest | Newest | At | Since | Last

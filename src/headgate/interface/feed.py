@@ -7,7 +7,7 @@ from functools import partial
 
 from headgate.core.lanes import Payload
 from headgate.core.match import Selection
-from headgate.core.position import Start
+from headgate.core.position import Snapshot, Start
 from headgate.interface.exchange import Event, Request, Send
 from headgate.interface.following import Following
 from headgate.interface.outlet import BodyOutlet, Gzip, Sender, direct_outlet
@@ -34,7 +34,7 @@ class Asked:
 
     hub: Hub
     selection: Selection
-    start: Start
+    start: Start | Snapshot
     visitors: Visitors  # whom it is one of from then on
     compressed: bool = False
 

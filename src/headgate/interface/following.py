@@ -6,11 +6,12 @@ from contextlib import aclosing
 
 from headgate.core.lanes import Follower, Payload
 from headgate.core.match import Selection
-from headgate.core.position import Newest, Start
-from headgate.errors import TransportError
+from headgate.core.position import Newest, Snapshot, Start
+from headgate.errors import TooMuch, TransportError
 from headgate.interface.outlet import Outlet
 from headgate.interface.rendering import Rendering
 from headgate.runtime.hub import Hub
+from headgate.runtime.replay import replay
 from headgate.runtime.tasks import finish_or_cancel
 
 logger = logging.getLogger("headgate.web")
@@ -85,7 +86,7 @@ class Following:
         """It begins, at this place if that is now: there may be something to say first."""
         raise NotImplementedError
 
-    async def begin(self, hub: Hub, selection: Selection, start: Start) -> None:
+    async def begin(self, hub: Hub, selection: Selection, start: Start | Snapshot) -> None:
         """Enter, and return when all that is older than now was written: from then on it goes by itself.
 
         May raise `Unavailable`, before it calls `opened`.
@@ -103,14 +104,14 @@ class Following:
         if not is_new and not self.over:
             await finish_or_cancel(self._replay(hub, follower, start), self.until_over)
 
-    async def _replay(self, hub: Hub, follower: Follower, start: Start) -> None:
+    async def _replay(self, hub: Hub, follower: Follower, start: Start | Snapshot) -> None:
         """Write what is older than what the hub has at hand."""
         try:
-            async with aclosing(hub.replay(follower, start)) as older:
+            async with aclosing(replay(hub, follower, start)) as older:
                 async for payload in older:
                     await self._wait_for_room()
                     self.deliver(payload)
-        except TransportError as error:
+        except (TransportError, TooMuch) as error:
             # The status went out long ago: the last event says why it is the last, and the client may come again.
             logger.warning("a follower was sent away", extra={"stream": hub.stream.name, "reason": str(error)})
             self.write(self.rendering.failure(error))

@@ -90,7 +90,7 @@ class Texts:
     keyed: bool = False  # with key and headers
 
     def frame(self, message: Message[bytes], place: str) -> bytes:
-        shown = envelope(message, self.codec, place)
+        shown = envelope(message, self.codec, place or None)
         if not self.keyed:
             shown = msgspec.structs.replace(shown, key=None, headers=[], stream=None)
         return b'{"type":"message",' + json_encode(shown)[1:]
@@ -121,7 +121,7 @@ class Packed:
         shown: dict[str, Any] = {"type": "message", "timestamp": message.timestamp, "value": message.value}
         if self.keyed:
             shown |= {"key": message.key, "headers": message.headers}
-        return msgspec.msgpack.encode(shown | {"position": place})
+        return msgspec.msgpack.encode(shown | {"position": place or None})
 
     def gap(self, gap: Gap) -> bytes:
         return self.word("gap", **msgspec.to_builtins(gap))

@@ -74,7 +74,7 @@ class Lines:
     ping = b"\n"
 
     def frame(self, message: Message[bytes], place: str) -> bytes:
-        return json_encode(envelope(message, self.codec, place)) + b"\n"
+        return json_encode(envelope(message, self.codec, place or None)) + b"\n"
 
     def gap(self, gap: Gap) -> bytes:
         return json_encode({"gap": gap}) + b"\n"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from headgate.core.position import Newest
 from headgate.core.wire import NDJSON
 from headgate.errors import NotAcceptable
 from headgate.interface import place
@@ -33,7 +32,7 @@ def sse_route(
 
     async def follow(request: Request) -> Response:
         wanted = selection(filters, request.query, place.NAMES)
-        start = place.start_of(request, Newest())
+        start = place.follow_from(request)
         rendering, media = _accepted(request.header("accept"), events)
         await hub.come_up()
         compressed = compress and wants_gzip(request.header("accept-encoding"))
@@ -46,7 +45,7 @@ def sse_route(
         follow,
         summary=f"Follow {hub.stream.name}",
         tag="streams",
-        parameters=[*(item.parameter() for item in filters), *place.PARAMETERS, _LAST],
+        parameters=[*(item.parameter() for item in filters), *place.FOLLOWED, _LAST],
         answers=[
             Answer(200, "Events as they come: see the documentation for gaps and resuming.", _CONTENT),
             Answer(400, "The place to start at is none."),

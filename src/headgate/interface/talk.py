@@ -7,7 +7,7 @@ from itertools import repeat
 
 from headgate.core.lanes import Payload
 from headgate.core.message import Message
-from headgate.core.position import Newest, Position
+from headgate.core.position import Position
 from headgate.errors import BadRequest, CodecError, HeadgateError, InvalidParameter, TransportError
 from headgate.interface.exchange import ClientGone, Request
 from headgate.interface.filter import selection
@@ -27,7 +27,7 @@ from headgate.interface.frames import (
     read_frame,
 )
 from headgate.interface.outlet import Named, Outlet, Sender, direct_outlet
-from headgate.interface.place import NAMES, start_at
+from headgate.interface.place import NAMES, follow_at
 from headgate.interface.socket import FAILED, GOING_AWAY, POLICY, TOO_LARGE, Goodbye, Socket
 from headgate.interface.terms import Terms
 from headgate.interface.visitors import Stall, Visitors
@@ -114,7 +114,7 @@ class Talk:
             return None
         first = Subscribe(filter=dict(asked), after=request.parameter("after"), start=request.parameter("from"))
         selection(self._terms.filters, asked)
-        start_at(first.after, first.start, Newest())
+        follow_at(first.after, first.start)
         return first
 
     # What the pulse, the outlet and the gate call
@@ -210,7 +210,7 @@ class Talk:
             raise BadRequest(f"{MOST_SUBSCRIPTIONS} subscriptions are the limit on one socket")
         values = {name: [v] if isinstance(v, str) else v for name, v in asked.filter.items()}
         wanted = selection(self._terms.filters, values)
-        start = start_at(asked.after, asked.start, Newest())
+        start = follow_at(asked.after, asked.start)
         assert self._outlet is not None
         way = Named(self._outlet, partial(self._voice.named, name=asked.id)) if asked.id else self._outlet
         following = self._followed[asked.id] = Subscription(self._voice, self._terms.on_slow, way)

@@ -1,15 +1,16 @@
-"""The hub: one reader of a stream for all who follow it, and the way to what is older than it has at hand."""
+"""The hub: one reader of a stream for all who follow it."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
-from headgate.core.lanes import Follower, Lane, Lanes, Listener, Payload
+from headgate.core.lanes import Follower, Lanes, Listener
 from headgate.core.match import EVERYTHING, Selection
 from headgate.core.position import At, Batch, Last, Newest, Position, Start
-from headgate.core.window import Gap, Rendering, Window
+from headgate.core.window import Rendering, Window
 from headgate.errors import StreamClosed, TransportError, Unavailable
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import Tasks, backoff, cancel
@@ -161,8 +162,8 @@ class Hub:
         while True:
             wait = None if self._up.is_set() else 0.25
             batch = await subscription.take(STEP, wait)
-            if batch.position.epoch == "unknown":
-                continue  # the brokers have not said yet where this is
+            if not batch.position.is_known:
+                continue
             self._reason = None
             self.lanes.publish(batch)
             self._news.ring()
@@ -195,57 +196,8 @@ class Hub:
             offsets[message.partition] = message.offset + 1
         return Batch(messages, Position(place.epoch, offsets))
 
-    # What is older
-
-    async def replay(self, follower: Follower, start: Start) -> AsyncGenerator[Payload, None]:
-        """What the stream has from `start` on that the window has not; after the last payload the follower
-        goes on with the window, without a gap and without a repetition."""
-        position = start.position if isinstance(start, At) else None
-        if position is not None and self.window.covers(position):
-            follower.begin_after(await self._known(position))
-            return
-        if isinstance(start, Newest):
-            follower.begin()
-            return
+    @asynccontextmanager
+    async def older(self, start: Start) -> AsyncGenerator[Subscription, None]:
+        """A reader of its own for who wants what the window has not; there are only so many at once."""
         async with self._replays, self.stream.subscribe(start) as subscription:
-            while position is None or not self.window.covers(position):
-                batch = await subscription.take(STEP, wait=0.25)
-                if batch.position.epoch == "unknown":
-                    continue
-                if payload := self._replayed(follower.lane, batch, position):
-                    yield payload
-                position = batch.position
-                if not batch.messages and position.epoch != self.window.epoch:
-                    await asyncio.sleep(0.05)  # the hub is about to find out, too
-            # No await between this and the last look at the window: nothing comes in between.
-            follower.begin_after(position)
-
-    async def _known(self, position: Position) -> Position:
-        """A place that the stream really has: one beyond its end would hide what comes next."""
-        if not self.window.is_beyond(position.offsets):
-            return position
-        newest = (await self.stream.extent()).newest
-        if newest.epoch != position.epoch:
-            return position
-        return Position(
-            position.epoch, {p: min(offset, newest.offsets.get(p, offset)) for p, offset in position.offsets.items()}
-        )
-
-    def _replayed(self, lane: Lane, batch: Batch, asked: Position | None) -> Payload | None:
-        frames = []
-        before = batch.position.before(batch.messages)
-        restarted = asked is not None and asked.epoch != batch.position.epoch
-        if batch.missed or restarted:
-            gap = Gap(
-                missed=None if restarted else batch.missed,
-                of="stream",
-                reason="restarted" if restarted else "expired",
-                begin=str(asked or ""),
-                end=str(before),
-            )
-            frames.append(lane.rendering.gap(gap))
-        window = Window(self.stream.codec, messages=len(batch.messages) + 1, size=MOST_BYTES)
-        window.restart(before)
-        window.append(batch)
-        frames += [entry.frame(lane.rendering) for _, entry in window.wanted(lane.selection, 0)]
-        return Payload(frames) if frames else None
+            yield subscription

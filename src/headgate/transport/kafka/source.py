@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from headgate.core.message import Message
-from headgate.core.position import At, Batch, Last, Newest, Oldest, Position, Since, Start
+from headgate.core.position import UNKNOWN, At, Batch, Last, Newest, Oldest, Position, Since, Start
 from headgate.errors import StreamClosed, TransportError, Unavailable
 from headgate.transport.base import StreamSettings
 from headgate.transport.bell import Bell, Deadline
@@ -46,7 +46,7 @@ class Consuming:
         self._given: dict[int, int] = {}  # partition -> the offset after what was given to the reader
         self._commits: deque[tuple[list[Any], asyncio.Future[TransportError | None]]] = deque()
         self._missed = 0
-        self._epoch = "unknown"
+        self._epoch = UNKNOWN
         self._broken: str | None = None  # why the thread ended, if nobody asked it to
         self._settled = threading.Event()
         self._closing = threading.Event()
@@ -329,7 +329,7 @@ class KafkaQueueSource(Consuming):
     def _assigned(self, _: Any, places: list[Any]) -> None:
         with self._change:
             self._owned |= {place.partition for place in places}
-            if self._epoch == "unknown":
+            if self._epoch == UNKNOWN:
                 self._epoch = self._known_epoch()
         self._settled.set()
 
@@ -337,7 +337,7 @@ class KafkaQueueSource(Consuming):
         try:
             return self._cluster.epoch(self._topic)
         except KafkaException:
-            return "unknown"
+            return UNKNOWN
 
     def _revoked(self, _: Any, places: list[Any]) -> None:
         """Partitions go to another member: give no more of them, and let the reader commit what it has."""

@@ -27,7 +27,7 @@ def _announce(gate: "Gate", url: str) -> None:
     lines = [
         "",
         "Try, in another terminal:",
-        f"  curl -N '{url}/streams/assets/messages?follow=true&from=last:5'",
+        f"  curl -N '{url}/asset_stream?asset_uuid=PROVER3018&id=Zact'",
         f"  curl {url}/streams",
         f"  curl {url}/streams/notes/messages -H 'Content-Type: application/json' -d '{{\"say\":\"hello\"}}'",
         "",

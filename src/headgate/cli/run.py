@@ -11,6 +11,7 @@ from headgate.cli.options import Config, Overlays, load
 
 if TYPE_CHECKING:
     from headgate.app.gate import Gate
+    from headgate.spec.plan import InterfacePlan
 
 Host = Annotated[str | None, typer.Option(help="Listen here instead of where the file says.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")]
@@ -34,6 +35,16 @@ def announce(gate: "Gate", url: str) -> None:
     for stream in gate.streams.values():
         facts = f"{stream.transport_name}, {stream.codec.name}, {stream.settings.delivery}"
         print(f"  {stream.name:<20} {url}/streams/{stream.name}/messages  ({facts})", file=sys.stderr)
+    for interface in gate.plan.interfaces:
+        if interface.path is not None:
+            print(f"  {interface.kind:<20} {_address(interface, url)}", file=sys.stderr)
     if service.open:
         print("  open: anyone who can reach this address may read and publish", file=sys.stderr)
     print(f"  {'docs':<20} {url}/docs", file=sys.stderr, flush=True)
+
+
+def _address(interface: "InterfacePlan", url: str) -> str:
+    """Where an interface is, with what a client has to say there."""
+    asked = [f"{item.name}=" for item in interface.follow.filters if item.required] if interface.follow else []
+    scheme = url.replace("http", "ws", 1) if interface.kind == "websocket" else url
+    return scheme + (interface.path or "") + ("?" + "&".join(asked) if asked else "")

@@ -19,6 +19,7 @@ HeadgateError
 │   ├── StorageFull      the disk keeps no more
 │   └── StreamClosed     used after close
 ├── Draining             the gate is shutting down
+├── Overloaded           the gate has more to do than it can
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
@@ -161,6 +162,12 @@ class Draining(HeadgateError):
     """The gate is shutting down and takes nothing new."""
 
     code, status, retriable = "draining", 503, True
+
+
+class Overloaded(HeadgateError):
+    """The gate holds as much of its clients' requests as it may; nothing of this one was read."""
+
+    code, status, retriable = "overloaded", 503, True
 
 
 class NodeError(HeadgateError):

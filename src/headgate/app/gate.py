@@ -67,6 +67,13 @@ class Gate:
             request_limit=plan.service.limits.request_size_bytes,
             clock=time.monotonic,
         )
+        self._limit(plan)
+
+    def _limit(self, plan: Plan) -> None:
+        limits = plan.service.limits
+        self.app.request_limit = limits.request_size_bytes
+        self.app.workload.most_requests = limits.pending_requests
+        self.app.workload.most_bytes = limits.pending_bytes
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -169,7 +176,7 @@ class Gate:
             await self._close_stream(name)
         await self._connections.close_outdated(plan)
         self.plan = plan
-        self.app.request_limit = plan.service.limits.request_size_bytes
+        self._limit(plan)
         await self._build(plan, keep=kept)
         logger.info("reloaded", extra={"streams_kept": len(kept), "streams_closed": len(outdated)})
 

@@ -178,7 +178,9 @@ async def _reload(gate: Gate, load: Load) -> None:
     try:
         plan = await asyncio.to_thread(load)
         if _bound_at_start(plan) != _bound_at_start(gate.plan):
-            logger.warning("what changed of service takes effect at the next start, but for its log and request size")
+            logger.warning(
+                "what changed of service takes effect at the next start, but for its log and what it takes of requests"
+            )
         await gate.reload(plan)
         configure(level=plan.service.log.level, form=plan.service.log.format)
     except ConfigError as error:
@@ -190,7 +192,7 @@ async def _reload(gate: Gate, load: Load) -> None:
 
 def _bound_at_start(plan: Plan) -> ServicePlan:
     """What a reload does not change any more: the service, but for what it can."""
-    limits = replace(plan.service.limits, request_size_bytes=0)
+    limits = replace(plan.service.limits, request_size_bytes=0, pending_requests=0, pending_bytes=0)
     return replace(plan.service, limits=limits, log=LoggingPlan(), drain_seconds=0.0, build="")
 
 

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound
+from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -24,6 +24,7 @@ from headgate.interface.exchange import (
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
 from headgate.interface.websocket import Door
+from headgate.interface.workload import Workload
 from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
@@ -39,6 +40,7 @@ class Boundary:
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
         self.draining = False
         self.request_limit = request_limit
+        self.workload = Workload()
         self._behind = behind
         self._stats = stats
         self._clock = clock
@@ -47,7 +49,7 @@ class Boundary:
         if scope["type"] == "websocket":
             await self._meet(scope, receive, send)
             return
-        request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope))
+        request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
         outgoing = _Outgoing(send, request.id, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
         label = request.path if request.path in self.router else "other"
@@ -62,6 +64,7 @@ class Boundary:
             # The root of a request's task: the server would print a traceback for what is no failure.
             logger.warning("cut off: the time to drain is over", extra={"path": label, "request_id": request.id})
         finally:
+            request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, method, outgoing.status, self._clock() - began)
 
@@ -160,7 +163,7 @@ def render(error: HeadgateError, request: Request) -> Response:
         response.headers["Retry-After"] = "1"
     if isinstance(error, BodyTooLarge):
         response.headers["Connection"] = "close"
-    response.unread = isinstance(error, BodyTooLarge | Draining)
+    response.unread = isinstance(error, BodyTooLarge | Draining | Overloaded)
     return response
 
 

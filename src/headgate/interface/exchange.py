@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from headgate.core.codec import encode_json
 from headgate.errors import BadRequest, BodyTooLarge
+from headgate.interface.workload import Workload
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -28,9 +29,17 @@ class ClientGone(Exception):
 class Request:
     """What a client sent."""
 
-    __slots__ = ("_headers", "_query", "id", "limit", "method", "path", "receive", "scope")
+    __slots__ = ("_headers", "_held", "_query", "_workload", "id", "limit", "method", "path", "receive", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, *, limit: int, id: str) -> None:  # noqa: A002
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        limit: int,
+        id: str,  # noqa: A002
+        workload: Workload | None = None,
+    ) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -39,6 +48,8 @@ class Request:
         self.receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
+        self._workload = workload
+        self._held: int | None = None  # bytes of the body that count as work; None before it is read
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name."""
@@ -63,7 +74,7 @@ class Request:
 
     async def body(self) -> bytes:
         """The whole body. One over the limit is refused before it is read, or where it passes the limit."""
-        self._refuse_declared_length()
+        self._begin(self._declared_length())
         chunks: list[bytes] = []
         size = 0
         more = True
@@ -74,13 +85,32 @@ class Request:
             chunk, more = event.get("body", b""), event.get("more_body", False)
             if (size := size + len(chunk)) > self.limit:
                 raise self._too_large()
+            self._hold(size)
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _refuse_declared_length(self) -> None:
-        declared = self.header("content-length")
-        if declared is not None and declared.isdigit() and int(declared) > self.limit:
+    def _declared_length(self) -> int:
+        text = self.header("content-length")
+        declared = int(text) if text is not None and text.isdigit() else 0
+        if declared > self.limit:
             raise self._too_large()
+        return declared
+
+    def _begin(self, size: int) -> None:
+        if self._workload is not None:
+            self._workload.begin(size)
+            self._held = size
+
+    def _hold(self, size: int) -> None:
+        if self._workload is not None and self._held is not None and size > self._held:
+            self._workload.grow(size - self._held)
+            self._held = size
+
+    def done(self) -> None:
+        """It is answered: its body is held no longer."""
+        if self._workload is not None and self._held is not None:
+            self._workload.end(self._held)
+            self._held = None
 
     def _too_large(self) -> BodyTooLarge:
         told = f"the body is over the limit of {self.limit} bytes"

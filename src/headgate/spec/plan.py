@@ -31,6 +31,8 @@ class LimitsPlan:
     """What the service takes from its clients."""
 
     request_size_bytes: int = 1_048_576
+    pending_requests: int = 1000
+    pending_bytes: int = 67_108_864
     connections: int = 10_000
     keep_alive_seconds: float = 15.0
 

@@ -22,6 +22,12 @@ class LimitsSpec(Spec):
     """What the service takes from its clients."""
 
     request_size_bytes: int = Field(1_048_576, ge=1, le=2**40, description="The largest request body.")
+    pending_requests: int = Field(
+        1000, ge=1, le=1_000_000, description="How many requests with a body are dealt with at once; more get a 503."
+    )
+    pending_bytes: int = Field(
+        67_108_864, ge=1, le=2**40, description="How many bytes of bodies are held at once; more get a 503."
+    )
     connections: int = Field(10_000, ge=1, le=1_000_000, description="How many clients may be connected at once.")
     keep_alive_seconds: PositiveDuration = Field(15.0, description="How long an idle connection stays open.")
 

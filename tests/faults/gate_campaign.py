@@ -130,9 +130,9 @@ def row_21(factor: float) -> Result:
     with tempfile.TemporaryDirectory() as folder, gate_process("streams: {a: {}}", Path(folder)) as gate:
         asyncio.run(_strange(gate.url, 2000))
         _series(gate.url)  # /metrics counts itself from its second time on
-        series, weight = _series(gate.url), _resident(gate.process.pid)
+        series, weight = _series(gate.url), resident(gate.process.pid)
         asyncio.run(_strange(gate.url, strangers))
-        more_series, more_weight = _series(gate.url) - series, _resident(gate.process.pid) - weight
+        more_series, more_weight = _series(gate.url) - series, resident(gate.process.pid) - weight
     figures = f"{strangers} strangers: {more_series:+d} series, {more_weight:+.1f} MB"
     return Result(21, "distinct ids", figures, passed=more_series == 0 and more_weight < 10)
 
@@ -156,6 +156,6 @@ def _series(url: str) -> int:
     return len([line for line in lines if line.startswith("headgate_")])
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) / 1024

@@ -8,8 +8,8 @@ from tests.gates.process import gate_process
 
 async def test_those_who_read_nothing_are_cut_and_cost_the_others_nothing(tmp_path: Path) -> None:
     with gate_process(CONFIG, tmp_path) as gate:
-        found = await stalled_beside_live(gate, seconds=2, live=50)
-        assert (found.cut, found.left) == (20, 50), f"{found}\n{gate.log()}"
+        found = await stalled_beside_live(gate, seconds=2, live=30, rate=200)
+        assert (found.cut, found.left) == (20, 30), f"{found}\n{gate.log()}"
         assert found.megabytes < 32, str(found)
 
 

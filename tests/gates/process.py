@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -20,8 +20,16 @@ _ADDRESS = re.compile(r"on (http://\S+)")
 class GateProcess:
     """`headgate run CONFIG --port PORT` in a folder of the test's."""
 
-    def __init__(self, config: Path, *, port: int = 0, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *,
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
+        overlays: Sequence[Path] = (),
+    ) -> None:
         self.config = config
+        self._overlays = [option for overlay in overlays for option in ("-c", str(overlay))]
         self.port = port
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -32,7 +40,7 @@ class GateProcess:
         """Start it, and return when it answers."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "headgate", "run", str(self.config), "--port", str(self.port)],
+                [sys.executable, "-m", "headgate", "run", str(self.config), *self._overlays, "--port", str(self.port)],
                 cwd=self.config.parent,
                 stderr=log,
                 env=self._environ,

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from tests.services.browsers import browser, node_scripts
 from tests.services.daemon import Unavailable
 from tests.services.kafka import find
 from tests.services.postgres import PostgresCluster
@@ -15,6 +16,8 @@ def main() -> int:
         engine.close()
         cluster = PostgresCluster()
         cluster.close()
+        browser()
+        node_scripts()
     except Unavailable as reason:
         print(reason, file=sys.stderr)
         return 1

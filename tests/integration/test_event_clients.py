@@ -1,0 +1,225 @@
+"""Clients of others follow a stream while its gate is killed: each gets every event, once and in order."""
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import httpx_sse
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.gates.process import GateProcess, gate_process
+from tests.gates.web import client_of
+from tests.services.browsers import browser, node, node_scripts
+from tests.services.daemon import Unavailable
+
+CONFIG = """
+streams: {numbers: {transport: log, codec: json, retain: {messages: 100000}}}
+runtime:
+  web:
+    interfaces:
+      - {kind: sse, path: /numbers, stream: numbers, retry: 50ms, filter: {key: {key: true, required: true}}}
+"""
+PATH = "/numbers?key=mine"
+PATIENCE = 60.0
+KILLS, NUMBERS = 3, 150
+
+
+def needed(find: Callable[[], Any]) -> Any:
+    """What a test cannot do without: CI has to have it."""
+    try:
+        return find()
+    except Unavailable as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+
+
+class Progress:
+    """The numbers that a client has got so far."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.gaps = 0
+
+    async def reach(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.seen) < count:
+                await asyncio.sleep(0.02)
+
+
+async def publish(gate: GateProcess, numbers: range) -> None:
+    """Some of them for nobody, between each two that are wanted."""
+    messages = [{"key": key, "value": n} for n in numbers for key in ("mine", "other")]
+    headers = {"Content-Type": "application/vnd.headgate.messages+json"}
+    async with client_of(gate.url) as client:
+        answer = await client.post("/streams/numbers/messages", content=json.dumps(messages), headers=headers)
+        assert answer.status_code == 200
+
+
+async def through_kills(gate: GateProcess, progress: Progress) -> None:
+    """Publish, kill and start again; in the end the client must have had it all."""
+    part = NUMBERS // (2 * KILLS)
+    for first in range(0, NUMBERS, 2 * part):
+        await publish(gate, range(first, first + part))
+        await progress.reach(first + part)
+        await asyncio.to_thread(gate.kill)
+        await asyncio.to_thread(gate.start)
+        await publish(gate, range(first + part, first + 2 * part))
+    await progress.reach(NUMBERS)
+    assert progress.seen == list(range(NUMBERS))
+    assert progress.gaps == 0
+
+
+async def test_the_eventsource_package_of_npm_misses_nothing(tmp_path: Path) -> None:
+    program, _ = needed(node)
+    folder = needed(node_scripts)
+    with gate_process(CONFIG, tmp_path) as gate:
+        client = await asyncio.create_subprocess_exec(
+            program, str(folder / "follow.mjs"), gate.url + PATH, stdout=asyncio.subprocess.PIPE
+        )
+        progress = Progress()
+        opened = asyncio.Event()
+
+        async def read() -> None:
+            assert client.stdout is not None
+            async for line in client.stdout:
+                event = json.loads(line)
+                if event["name"] == "open":
+                    opened.set()
+                elif event["name"] == "gap":
+                    progress.gaps += 1
+                else:
+                    progress.seen.append(event["data"])
+
+        reading = asyncio.create_task(read())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await opened.wait()
+            await through_kills(gate, progress)
+        finally:
+            client.kill()
+            await client.wait()
+            await reading
+
+
+async def test_httpx_sse_misses_nothing(tmp_path: Path) -> None:
+    with gate_process(CONFIG, tmp_path) as gate:
+        progress = Progress()
+        opened = asyncio.Event()
+
+        async def follow() -> None:
+            last: dict[str, str] = {}
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+                while True:
+                    try:
+                        async with httpx_sse.aconnect_sse(client, "GET", gate.url + PATH, headers=last) as source:
+                            source.response.raise_for_status()
+                            opened.set()
+                            async for event in source.aiter_sse():
+                                take(progress, event.event, event.data)
+                                last = {"Last-Event-ID": event.id}
+                    except httpx.HTTPError:
+                        await asyncio.sleep(0.05)
+
+        following = asyncio.create_task(follow())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await opened.wait()
+            await through_kills(gate, progress)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+def take(progress: Progress, name: str, data: str) -> None:
+    if name == "gap":
+        progress.gaps += 1
+    elif data:
+        progress.seen.append(json.loads(data))
+
+
+async def test_a_browser_misses_nothing(tmp_path: Path) -> None:
+    program = needed(browser)
+    with gate_process(CONFIG, tmp_path) as gate:
+        async with page(program, f"{gate.url}/health", tmp_path) as evaluate:
+            await evaluate(
+                f"window.seen = []; window.gaps = 0; window.source = new EventSource({json.dumps(PATH)});"
+                "source.onmessage = (event) => seen.push(JSON.parse(event.data));"
+                "source.addEventListener('gap', () => { gaps += 1 });"
+                "new Promise((resolve) => { source.onopen = resolve })"
+            )
+            progress = Progress()
+
+            async def look() -> None:
+                while True:
+                    progress.seen = json.loads(await evaluate("JSON.stringify(seen)"))
+                    progress.gaps = await evaluate("gaps")
+                    await asyncio.sleep(0.05)
+
+            looking = asyncio.create_task(look())
+            try:
+                await through_kills(gate, progress)
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+
+
+@asynccontextmanager
+async def page(program: str, url: str, folder: Path) -> AsyncIterator[Callable[[str], Any]]:
+    """A page in a browser without a screen, and a function that evaluates JavaScript in it."""
+    port = free_port()
+    arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--remote-debugging-port={port}"]
+    arguments += [f"--user-data-dir={folder / 'browser'}", "--no-first-run", url]
+    with (folder / "browser.log").open("wb") as log:
+        running = await asyncio.create_subprocess_exec(program, *arguments, stdout=log, stderr=log)
+    try:
+        async with connect(await debugger(port, url), max_size=None, proxy=None) as wire:
+            numbers = itertools.count(1)
+
+            async def evaluate(script: str) -> Any:
+                number = next(numbers)
+                given = {"expression": script, "awaitPromise": True, "returnByValue": True}
+                await wire.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": given}))
+                return await answer(wire, number)
+
+            async with asyncio.timeout(PATIENCE):
+                while await evaluate("document.readyState + location.href") != f"complete{url}":
+                    await asyncio.sleep(0.02)
+            yield evaluate
+    finally:
+        running.terminate()
+        await running.wait()
+
+
+async def answer(wire: ClientConnection, number: int) -> Any:
+    async with asyncio.timeout(PATIENCE):
+        while (said := json.loads(await wire.recv())).get("id") != number:
+            pass
+    assert "exceptionDetails" not in said["result"], said
+    return said["result"]["result"].get("value")
+
+
+async def debugger(port: int, url: str) -> str:
+    """Where the page's debugger listens, once it does."""
+    async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                pages = (await client.get(f"http://127.0.0.1:{port}/json")).json()
+                return str(next(item["webSocketDebuggerUrl"] for item in pages if item["url"] == url))
+            except (httpx2.HTTPError, StopIteration):
+                await asyncio.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

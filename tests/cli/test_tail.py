@@ -162,3 +162,48 @@ def test_it_goes_on_where_it_was_when_the_gate_is_back(tmp_path: Path) -> None:
             seen += [json.loads(line)["value"] for line in running.stdout]
             assert running.wait(10) == 0
         assert seen == [0, 1, 2, 3]
+
+
+def test_only_what_is_asked_for_is_shown_and_counted(gate: GateProcess) -> None:
+    messages = [
+        {"key": key, "value": {"id": name, "at": {"n": n}}}
+        for n, (key, name) in enumerate(["ka", "kb", "la", "ka", "kb"])
+    ]
+    publish(gate, "notes", json.dumps(messages).encode(), "application/vnd.headgate.messages+json")
+    given = ("notes", "--from", "last:5", "--json", "--url", gate.url)
+    for options, wanted in (
+        (("-k", "k", "-n", "4"), [0, 1, 3, 4]),
+        (("-k", "k", "-w", "id=b", "-n", "2"), [1, 4]),
+        (("-w", "id=a", "-n", "3"), [0, 2, 3]),
+        (("-w", "at.n=2", "-w", "at.n=3", "-n", "2"), [2, 3]),
+    ):
+        done = headgate("tail", *given, *options)
+        assert [json.loads(line)["value"]["at"]["n"] for line in done.stdout.splitlines()] == wanted
+    wrong = headgate("tail", *given, "-w", "id")
+    assert (wrong.returncode, b"'id' is not FIELD=VALUE" in wrong.stderr) == (2, True)
+
+
+DIRECT = """
+streams:
+  kept: {transport: log, codec: json, retain: {messages: 5}}
+  here: {}
+  jobs: {transport: log, delivery: queue}
+"""
+
+
+def test_a_stream_is_read_where_it_lives_without_a_gate(tmp_path: Path) -> None:
+    with gate_process(DIRECT, tmp_path) as gate:
+        publish(gate, "kept", b"1\n2\n3")
+    config = str(tmp_path / "headgate.yaml")
+    done = headgate("tail", "kept", "-c", config, "--from", "oldest", "-n", "3", "--json", cwd=tmp_path)
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [message["value"] for message in messages] == [1, 2, 3]
+    again = headgate("tail", "kept", "-c", config, "--from", messages[0]["position"], "-n", "2", cwd=tmp_path)
+    assert [line.split()[-1] for line in again.stdout.splitlines()] == [b"2", b"3"]
+
+
+def test_a_stream_that_lives_elsewhere_is_not_read_here(tmp_path: Path) -> None:
+    (tmp_path / "headgate.yaml").write_text(DIRECT)
+    for name, word in (("here", b"--url"), ("jobs", b"is a queue"), ("kep", b"did you mean 'kept'?")):
+        done = headgate("tail", name, "-c", "headgate.yaml", cwd=tmp_path)
+        assert (done.returncode, word in done.stderr) == (1, True), done.stderr

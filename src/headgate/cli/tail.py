@@ -1,39 +1,141 @@
-"""`headgate tail`: follow a stream of a running gate."""
+"""`headgate tail`: follow a stream of a running gate, or where a configuration says that it lives."""
 
 import asyncio
 import base64
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Any
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url
+from headgate.cli.options import DEFAULT_URL, Json, Url, load
+from headgate.errors import NotFound, Refused
 
+if TYPE_CHECKING:
+    from headgate.app.connect import Connections
+    from headgate.runtime.stream import Stream as LiveStream
+    from headgate.spec.plan import Plan
+
+Messages = AsyncGenerator[tuple[bytes, dict[str, Any]], None]
 Stream = Annotated[str, typer.Argument(help="The stream's name.", show_default=False)]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", help="Read where this file says that it lives, without a gate; may be repeated."),
+]
 From = Annotated[str, typer.Option("--from", help="Start at oldest, newest, last:N, an RFC 3339 time or a position.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="End after so many messages.")]
+Keys = Annotated[list[str] | None, typer.Option("--key", "-k", help="Only messages with this key; may be repeated.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--where", "-w", help="Only messages whose field has this value, as id=Zact; may be repeated."),
+]
 
 
 def command(
-    stream: Stream, url: Url = DEFAULT_URL, start: From = "newest", limit: Limit = None, as_json: Json = False
+    stream: Stream,
+    url: Url = DEFAULT_URL,
+    config: Files = None,
+    start: From = "newest",
+    key: Keys = None,
+    where: Fields = None,
+    limit: Limit = None,
+    as_json: Json = False,
 ) -> None:
-    """Print messages as they come. After a cut it goes on where it was."""
-    asyncio.run(_tail(url, stream, start, limit, as_json))
+    """Print messages as they come. After a cut it goes on where it was; `--from POSITION` does so by hand."""
+    wanted = Wanted(key or [], where or [])
+    asyncio.run(
+        _tail(_by_config(stream, config, start) if config else _by_url(stream, url, start), wanted, limit, as_json)
+    )
 
 
-async def _tail(url: str, stream: str, start: str, limit: int | None, as_json: bool) -> None:
+class Wanted:
+    """Which messages are to be shown."""
+
+    def __init__(self, keys: list[str], fields: list[str]) -> None:
+        self._keys = frozenset(keys)
+        self._fields: dict[tuple[str, ...], set[str]] = {}
+        for text in fields:
+            path, equals, value = text.partition("=")
+            if not equals or not all(path.split(".")):
+                raise typer.BadParameter(f"{text!r} is not FIELD=VALUE")
+            self._fields.setdefault(tuple(path.split(".")), set()).add(value)
+
+    def has(self, message: dict[str, Any]) -> bool:
+        """Whether this message is one of them."""
+        if self._keys and message.get("key") not in self._keys:
+            return False
+        return all(_text(_field(message["value"], path)) in values for path, values in self._fields.items())
+
+
+def _field(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    from headgate.core.codec import json_encode
+
+    return value if isinstance(value, str) else json_encode(value).decode()
+
+
+async def _by_url(stream: str, url: str, start: str) -> Messages:
     from headgate.client import StreamClient
 
-    async with StreamClient(url) as client, aclosing(client.follow(stream, start, limit)) as messages:
+    async with StreamClient(url) as client, aclosing(client.follow(stream, start)) as messages:
+        async for line, message in messages:
+            yield line, message
+
+
+async def _by_config(name: str, files: list[Path], start: str) -> Messages:
+    from headgate.app.connect import Connections
+    from headgate.core.codec import decode_json
+    from headgate.core.position import parse_start
+    from headgate.core.wire import envelopes
+
+    plan = load(files[0], files[1:])
+    connections = Connections()
+    try:
+        stream = _readable(name, connections, plan)
+        async with stream.subscribe(parse_start(start)) as subscription:
+            while True:
+                batch = await subscription.take()
+                if batch.missed:
+                    yield b"", {"gap": {"missed": batch.missed}}
+                for line in envelopes(batch.messages, stream.codec, batch.position):
+                    yield line, decode_json(line)
+    finally:
+        await connections.close()
+
+
+def _readable(name: str, connections: "Connections", plan: "Plan") -> "LiveStream":
+    if name not in plan.streams:
+        near = get_close_matches(name, plan.streams, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(plan.streams)}"
+        raise NotFound(f"the configuration has no stream {name!r}{hint}")
+    stream = plan.streams[name]
+    if stream.transport == "memory":
+        raise Refused(f"stream {name!r} lives in the memory of its gate; say where that is with --url")
+    if stream.delivery == "queue":
+        raise Refused(f"stream {name!r} is a queue: what is read is gone from it; read it through its gate, with --url")
+    return connections.stream(stream, plan.connections)
+
+
+async def _tail(messages: Messages, wanted: Wanted, limit: int | None, as_json: bool) -> None:
+    shown = 0
+    async with aclosing(messages):
         async for line, message in messages:
             if "gap" in message:
                 print(_gap(message["gap"]["missed"]), file=sys.stderr)
-            elif as_json:
-                print(line.decode(), flush=limit is None)
-            else:
-                print(pretty(message), flush=limit is None)
+            elif wanted.has(message):
+                print(line.decode() if as_json else pretty(message), flush=limit is None)
+                shown += 1
+                if shown == limit:
+                    break
     sys.stdout.flush()
 
 

@@ -165,10 +165,8 @@ def test_it_goes_on_where_it_was_when_the_gate_is_back(tmp_path: Path) -> None:
 
 
 def test_only_what_is_asked_for_is_shown_and_counted(gate: GateProcess) -> None:
-    messages = [
-        {"key": key, "value": {"id": name, "at": {"n": n}}}
-        for n, (key, name) in enumerate(["ka", "kb", "la", "ka", "kb"])
-    ]
+    said = ["ka", "kb", "la", "ka", "kb"]
+    messages = [{"key": key, "value": {"id": name, "at": {"n": n}}} for n, (key, name) in enumerate(said)]
     publish(gate, "notes", json.dumps(messages).encode(), "application/vnd.headgate.messages+json")
     given = ("notes", "--from", "last:5", "--json", "--url", gate.url)
     for options, wanted in (

@@ -47,9 +47,10 @@ def command(
 ) -> None:
     """Print messages as they come. After a cut it goes on where it was; `--from POSITION` does so by hand."""
     wanted = Wanted(key or [], where or [])
-    asyncio.run(
-        _tail(_by_config(stream, config, start) if config else _by_url(stream, url, start), wanted, limit, as_json)
-    )
+    # Of a queue no more is taken than is shown; who wants only some of its messages takes the others, too.
+    most = None if key or where else limit
+    messages = _by_config(stream, config, start) if config else _by_url(stream, url, start, most)
+    asyncio.run(_tail(messages, wanted, limit, as_json))
 
 
 class Wanted:
@@ -83,10 +84,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_encode(value).decode()
 
 
-async def _by_url(stream: str, url: str, start: str) -> Messages:
+async def _by_url(stream: str, url: str, start: str, limit: int | None) -> Messages:
     from headgate.client import StreamClient
 
-    async with StreamClient(url) as client, aclosing(client.follow(stream, start)) as messages:
+    async with StreamClient(url) as client, aclosing(client.follow(stream, start, limit)) as messages:
         async for line, message in messages:
             yield line, message
 

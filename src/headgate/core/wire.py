@@ -27,6 +27,8 @@ ENVELOPES = "application/vnd.headgate.messages+json"
 
 _OVERHEAD = 64  # bytes that a message takes beside its value and key
 
+_TIMESTAMPS = range(-(2**63), 2**63)  # what every transport can keep
+
 
 class Base64(msgspec.Struct, rename={"text": "base64"}):
     """Bytes that are no text."""
@@ -176,12 +178,19 @@ def message_of(item: JsonMessage, codec: Codec[Any]) -> Message[bytes]:
     """The message that a JSON object stands for. May raise `CodecError`."""
     facts: dict[str, Any] = {"value": _body(item, codec), "headers": _headers(item)}
     if item.timestamp is not None:
+        check_time(item.timestamp)
         facts["timestamp"] = item.timestamp
     if item.stream is not None:
         facts["stream"] = item.stream
     if item.key is not None:
         facts["key"] = _bytes(item.key)
     return Message(**facts)
+
+
+def check_time(timestamp: int) -> None:
+    """Refuse a time that no transport can keep, by a `CodecError`."""
+    if timestamp not in _TIMESTAMPS:
+        raise CodecError("a timestamp is a number of nanoseconds since the epoch, in 64 bits")
 
 
 def _body(item: JsonMessage, codec: Codec[Any]) -> bytes:

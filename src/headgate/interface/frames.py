@@ -1,23 +1,26 @@
 """The frames of a WebSocket: what a client says and what it is told, in JSON (text) or MessagePack (binary)."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from headgate.core.codec import Codec, json_encode
 from headgate.core.message import Message
 from headgate.core.window import Gap
-from headgate.core.wire import JsonMessage, envelope, message_of
+from headgate.core.wire import JsonMessage, check_time, envelope, message_of
 from headgate.errors import BadRequest, HeadgateError
 
 JSON_PROTOCOL, MSGPACK_PROTOCOL = "headgate.json", "headgate.msgpack"
+
+# It stands in each message of its subscription.
+Id = Annotated[str, msgspec.Meta(max_length=100)]
 
 
 class Subscribe(msgspec.Struct, tag="subscribe", forbid_unknown_fields=True):
     """Follow the stream; `id` tells this subscription from others on the same socket."""
 
-    id: str = ""
+    id: Id = ""
     filter: dict[str, str | list[str]] = {}
     after: str | None = None
     start: str | None = msgspec.field(name="from", default=None)
@@ -27,14 +30,14 @@ class Subscribe(msgspec.Struct, tag="subscribe", forbid_unknown_fields=True):
 class Unsubscribe(msgspec.Struct, tag="unsubscribe", forbid_unknown_fields=True):
     """Follow no longer."""
 
-    id: str = ""
+    id: Id = ""
 
 
 class Ack(msgspec.Struct, tag="ack", forbid_unknown_fields=True):
     """All that came up to this place was dealt with, and need not come again."""
 
     position: str
-    id: str = ""
+    id: Id = ""
 
 
 class Publish(JsonMessage, tag="publish", forbid_unknown_fields=True):
@@ -74,6 +77,7 @@ def published(said: Publish | PublishBytes, codec: Codec[Any]) -> Message[bytes]
         return message_of(said, codec)
     codec.check(said.value)
     facts: dict[str, Any] = {} if said.timestamp is None else {"timestamp": said.timestamp}
+    check_time(said.timestamp or 0)
     return Message(value=said.value, key=said.key, headers=tuple(said.headers), **facts)
 
 
@@ -98,8 +102,8 @@ class Texts:
     def gap(self, gap: Gap) -> bytes:
         return b'{"type":"gap",' + json_encode(gap)[1:]
 
-    def failure(self, error: HeadgateError) -> bytes:
-        return self.word("error", error=str(error), code=error.code)
+    def failure(self, error: HeadgateError, **facts: Any) -> bytes:
+        return self.word("error", error=str(error), code=error.code, **facts)
 
     def word(self, kind: str, **facts: Any) -> bytes:
         """A frame that is no message."""
@@ -126,8 +130,8 @@ class Packed:
     def gap(self, gap: Gap) -> bytes:
         return self.word("gap", **msgspec.to_builtins(gap))
 
-    def failure(self, error: HeadgateError) -> bytes:
-        return self.word("error", error=str(error), code=error.code)
+    def failure(self, error: HeadgateError, **facts: Any) -> bytes:
+        return self.word("error", error=str(error), code=error.code, **facts)
 
     def word(self, kind: str, **facts: Any) -> bytes:
         """A frame that is no message."""
@@ -141,3 +145,6 @@ class Packed:
             msgspec.msgpack.encode(name),
             frame[1:],
         )
+
+
+Voice = Texts | Packed

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from headgate.core.codec import Codec
 from headgate.core.message import Message
 from headgate.core.position import Receipt
-from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, lines, read_envelopes, read_values, unpack
+from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, check_time, lines, read_envelopes, read_values, unpack
 from headgate.errors import BodyTooLarge, CodecError, Unavailable, UnsupportedMedia
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Parameter, Route
@@ -21,7 +21,6 @@ BYTES = "application/octet-stream"
 Parsed = Sequence[Message[bytes] | CodecError]
 MOST = 50_000  # messages in one request
 _ERRORS_SHOWN = 100
-_TIMESTAMPS = range(-(2**63), 2**63)
 
 
 def publish_route(path: str, stream: Stream, drained: Callable[[], Awaitable[object]]) -> Route:
@@ -137,9 +136,12 @@ def _from_envelopes(body: bytes, codec: Codec[Any]) -> Parsed:
 
 
 def _dated(item: Message[bytes] | CodecError) -> Message[bytes] | CodecError:
-    if isinstance(item, CodecError) or item.timestamp in _TIMESTAMPS:
-        return item
-    return CodecError("a timestamp is a number of nanoseconds since the epoch, in 64 bits")
+    try:
+        if isinstance(item, Message):
+            check_time(item.timestamp)
+    except CodecError as error:
+        return error
+    return item
 
 
 def _value(text: bytes, convert: Callable[[bytes], bytes]) -> Message[bytes] | CodecError:

@@ -508,6 +508,24 @@ async def test_who_leaves_is_freed_at_once_without_the_garbage_collector() -> No
             gc.enable()
 
 
+async def test_thousands_who_come_and_go_leave_nothing() -> None:
+    async with web(FACTORY) as (_, served):
+
+        async def visit(number: int) -> None:
+            async with raw(served.url) as connection:
+                connection.send(f"GET /asset_stream?asset_uuid=k{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                if number % 3:
+                    await connection.reader.readuntil(b"id: ")
+                connection.leave()
+
+        for first in range(0, 3000, 50):
+            await asyncio.gather(*(visit(number) for number in range(first, first + 50)))
+        await eventually(lambda: len(served.gate.visitors) == 0)
+        lanes = served.gate.hubs["assets"].lanes
+        assert (lanes.followers, lanes._lanes, lanes._found) == (0, {}, {})
+        assert served.gate.streams["assets"].readers == 1
+
+
 async def test_a_gate_that_goes_sends_its_followers_away_in_good_form_and_not_all_to_the_same_second() -> None:
     async with web(FACTORY) as (client, served), AsyncExitStack() as stack:
         followers = [await stack.enter_async_context(follow(client, "/all")) for _ in range(20)]
@@ -522,12 +540,12 @@ async def test_a_gate_that_goes_sends_its_followers_away_in_good_form_and_not_al
 
 async def test_a_reload_keeps_those_who_follow() -> None:
     async with web(FACTORY) as (client, served), follow(client, "/all") as events:
-        for number in range(10):
+        for number in range(100):
             await served.gate.reload(plan_text(FACTORY.replace("retry: 7s", f"retry: {number + 1}s")))
             await publish(served, "assets", {"n": number})
             assert values(await events.take(1)) == [{"n": number}]
         async with follow(client, "/all") as later:
-            assert later.parser.retry == 10_000
+            assert later.parser.retry == 100_000
 
 
 async def test_a_stream_that_a_reload_closes_sends_its_followers_away() -> None:

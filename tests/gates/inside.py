@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from uvicorn.server import ServerState
 
 from headgate.app.gate import Gate
 from headgate.app.protocol import Protocol
-from headgate.app.serve import bind, url_of
-from headgate.app.socket_protocol import SocketProtocol
+from headgate.app.serve import bind, config_of, url_of
 from headgate.spec.plan import Plan
 from headgate.spec.resolve import plan_text
 
@@ -42,7 +40,8 @@ async def serving(
 @asynccontextmanager
 async def _listening(gate: Gate, port: int, http: Any) -> AsyncIterator[str]:
     # Uvicorn's own server looks ten times a second whether it shall stop: too slow for hundreds of tests.
-    config = uvicorn.Config(gate.app, http=http, ws=SocketProtocol, lifespan="off", log_config=None)
+    config = config_of(gate)
+    config.http = http
     config.load()
     state = ServerState()
 

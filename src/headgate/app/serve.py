@@ -51,7 +51,7 @@ async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> 
     threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
     asyncio.get_running_loop().set_default_executor(threads)
     async with Gate(plan) as gate:
-        server = _Server(_config(gate), lambda: ready(gate, url_of(sock)))
+        server = _Server(config_of(gate), lambda: ready(gate, url_of(sock)))
         with _signals(gate, server, load):
             _settle_memory()
             await server.serve(sockets=[sock])
@@ -104,7 +104,8 @@ class _Server(uvicorn.Server):
         self._listening()
 
 
-def _config(gate: Gate) -> uvicorn.Config:
+def config_of(gate: Gate) -> uvicorn.Config:
+    """How uvicorn serves a gate."""
     service = gate.plan.service
     return uvicorn.Config(
         gate.app,

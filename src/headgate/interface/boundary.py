@@ -16,7 +16,6 @@ from headgate.interface.exchange import (
     Response,
     Scope,
     Send,
-    raw_headers,
     refusal,
     respond,
     start_of,
@@ -61,8 +60,7 @@ class Boundary:
         except asyncio.CancelledError:
             if not self.draining:
                 raise
-            # The root of a request's task: the server would print a traceback for what is no failure.
-            logger.warning("cut off: the time to drain is over", extra={"path": label, "request_id": request.id})
+            _note_cut(label, request)
         finally:
             request.done()
             self._stats.in_flight -= 1
@@ -77,6 +75,22 @@ class Boundary:
         self._stats.in_flight += 1
         status = 101
         try:
+            if (refusal := await self._admit(request, socket)) is not None:
+                status = refusal.status
+                await socket.refuse(refusal, request.id)
+        except ClientGone:
+            status = 499
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            _note_cut(label, request)
+        finally:
+            self._stats.in_flight -= 1
+            self._stats.count(label, "GET", status, self._clock() - began)
+
+    async def _admit(self, request: Request, socket: Socket) -> Response | None:
+        """Serve a socket to its end; or why it was never opened."""
+        try:
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -84,12 +98,14 @@ class Boundary:
             await self.doors[request.path](request, socket)
         except HeadgateError as error:
             self._stats.count_error(error.code)
-            status = error.status
-            response = render(error, request)
-            await socket.refuse(response, [*raw_headers(response), (b"x-request-id", request.id.encode())])
-        finally:
-            self._stats.in_flight -= 1
-            self._stats.count(label, "GET", status, self._clock() - began)
+            return render(error, request)
+        except ClientGone:
+            raise
+        except Exception:  # the root of a socket's task: one that is open was closed by whoever served it
+            logger.exception("socket failed", extra={"path": request.path, "request_id": request.id})
+            self._stats.count_error("internal")
+            return None if socket.accepted else _failure(request)
+        return None
 
     async def _serve(self, request: Request, send: "_Outgoing") -> None:
         route = self.router.find(request.method, request.path)
@@ -121,7 +137,7 @@ class Boundary:
         except Exception:  # the root of a request's task: whatever broke, the client gets an answer
             logger.exception("request failed", extra={"path": request.path, "request_id": request.id})
             self._stats.count_error("internal")
-            return _error(500, "the gate failed on this request; its log has the reason", "internal", request)
+            return _failure(request)
 
 
 class _Outgoing:
@@ -140,6 +156,11 @@ class _Outgoing:
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _note_cut(label: str, request: Request) -> None:
+    # The root of a request's task: the server would print a traceback for what is no failure.
+    logger.warning("cut off: the time to drain is over", extra={"path": label, "request_id": request.id})
 
 
 def _request_id(scope: Scope) -> str:
@@ -165,6 +186,10 @@ def render(error: HeadgateError, request: Request) -> Response:
         response.headers["Connection"] = "close"
     response.unread = isinstance(error, BodyTooLarge | Draining | Overloaded)
     return response
+
+
+def _failure(request: Request) -> Response:
+    return _error(500, "the gate failed on this request; its log has the reason", "internal", request)
 
 
 def _error(status: int, message: str, code: str, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The frames of a WebSocket: what a client says and what it is told, in JSON (text) or MessagePack (binary)."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,11 +13,14 @@ from headgate.errors import BadRequest, HeadgateError
 
 JSON_PROTOCOL, MSGPACK_PROTOCOL = "headgate.json", "headgate.msgpack"
 
+# It stands in each message of its subscription.
+Id = Annotated[str, msgspec.Meta(max_length=100)]
+
 
 class Subscribe(msgspec.Struct, tag="subscribe", forbid_unknown_fields=True):
     """Follow the stream; `id` tells this subscription from others on the same socket."""
 
-    id: str = ""
+    id: Id = ""
     filter: dict[str, str | list[str]] = {}
     after: str | None = None
     start: str | None = msgspec.field(name="from", default=None)
@@ -27,14 +30,14 @@ class Subscribe(msgspec.Struct, tag="subscribe", forbid_unknown_fields=True):
 class Unsubscribe(msgspec.Struct, tag="unsubscribe", forbid_unknown_fields=True):
     """Follow no longer."""
 
-    id: str = ""
+    id: Id = ""
 
 
 class Ack(msgspec.Struct, tag="ack", forbid_unknown_fields=True):
     """All that came up to this place was dealt with, and need not come again."""
 
     position: str
-    id: str = ""
+    id: Id = ""
 
 
 class Publish(JsonMessage, tag="publish", forbid_unknown_fields=True):
@@ -98,8 +101,8 @@ class Texts:
     def gap(self, gap: Gap) -> bytes:
         return b'{"type":"gap",' + json_encode(gap)[1:]
 
-    def failure(self, error: HeadgateError) -> bytes:
-        return self.word("error", error=str(error), code=error.code)
+    def failure(self, error: HeadgateError, **facts: Any) -> bytes:
+        return self.word("error", error=str(error), code=error.code, **facts)
 
     def word(self, kind: str, **facts: Any) -> bytes:
         """A frame that is no message."""
@@ -126,8 +129,8 @@ class Packed:
     def gap(self, gap: Gap) -> bytes:
         return self.word("gap", **msgspec.to_builtins(gap))
 
-    def failure(self, error: HeadgateError) -> bytes:
-        return self.word("error", error=str(error), code=error.code)
+    def failure(self, error: HeadgateError, **facts: Any) -> bytes:
+        return self.word("error", error=str(error), code=error.code, **facts)
 
     def word(self, kind: str, **facts: Any) -> bytes:
         """A frame that is no message."""
@@ -141,3 +144,6 @@ class Packed:
             msgspec.msgpack.encode(name),
             frame[1:],
         )
+
+
+Voice = Texts | Packed

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from headgate.errors import HeadgateError
-from headgate.interface.exchange import ClientGone, Receive, Response, Scope, Send
+from headgate.interface.exchange import ClientGone, Event, Receive, Response, Scope, Send, raw_headers
 from headgate.interface.frames import is_text
 
-GOING_AWAY, UNSUPPORTED, POLICY, TOO_LARGE, FAILED, TRY_LATER = 1001, 1003, 1008, 1009, 1011, 1013
+GOING_AWAY, INVALID, POLICY, TOO_LARGE, FAILED = 1001, 1007, 1008, 1009, 1011
+FRAME_BYTES = "headgate.frame_bytes"  # in the event that accepts a socket
 
 
 class Goodbye(Exception):
@@ -23,20 +23,29 @@ class Socket:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self._receive, self._send = receive, send
+        self.accepted = False
+        self._receive, self._push = receive, send
 
     @property
     def protocols(self) -> Sequence[str]:
         """The subprotocols that the client speaks."""
         return list(self.scope.get("subprotocols") or ())
 
-    async def accept(self, protocol: str | None) -> None:
-        """Let the client in."""
-        await self._send({"type": "websocket.accept", "subprotocol": protocol, "headers": []})
+    async def _send(self, event: Event) -> None:
+        try:
+            await self._push(event)
+        except OSError:  # as ASGI has it, for a client that is gone
+            raise ClientGone from None
 
-    async def refuse(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    async def accept(self, protocol: str | None, frame_bytes: int) -> None:
+        """Let the client in, whose messages are to have so many bytes: our own server reads no larger ones."""
+        await self._send({"type": "websocket.accept", "subprotocol": protocol, "headers": [], FRAME_BYTES: frame_bytes})
+        self.accepted = True
+
+    async def refuse(self, response: Response, request_id: str) -> None:
         """Answer the handshake as if it were any other request."""
-        start: dict[str, Any] = {"status": response.status, "headers": list(headers)}
+        headers = [*raw_headers(response), (b"x-request-id", request_id.encode())]
+        start: dict[str, Any] = {"status": response.status, "headers": headers}
         await self._send({"type": "websocket.http.response.start", **start})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 
@@ -62,8 +71,3 @@ class Socket:
         """Close it. A reason is up to 123 bytes, as the protocol has it."""
         reason = reason.encode()[:123].decode(errors="ignore")
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
-
-
-def goodbye_of(error: HeadgateError) -> Goodbye:
-    """The code that an error has on a socket."""
-    return Goodbye(TRY_LATER if error.retriable else POLICY, str(error))

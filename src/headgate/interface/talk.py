@@ -1,17 +1,14 @@
 """The talk: one client's WebSocket, what it follows by it and what it publishes."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine
 from functools import partial
-from itertools import repeat
+from typing import Any
 
 from headgate.core.lanes import Payload
-from headgate.core.message import Message
-from headgate.core.position import Position
-from headgate.errors import BadRequest, CodecError, HeadgateError, InvalidParameter, TransportError
+from headgate.errors import BadRequest, HeadgateError, InvalidParameter
 from headgate.interface.exchange import ClientGone, Request
 from headgate.interface.filter import selection
-from headgate.interface.following import Following
 from headgate.interface.frames import (
     JSON_PROTOCOL,
     MSGPACK_PROTOCOL,
@@ -23,33 +20,21 @@ from headgate.interface.frames import (
     Subscribe,
     Texts,
     Unsubscribe,
-    published,
+    Voice,
     read_frame,
 )
+from headgate.interface.inlet import Inlet
 from headgate.interface.outlet import Named, Outlet, Sender, direct_outlet
 from headgate.interface.place import NAMES, follow_at
 from headgate.interface.socket import FAILED, GOING_AWAY, POLICY, TOO_LARGE, Goodbye, Socket
+from headgate.interface.subscription import Subscription
 from headgate.interface.terms import Terms
 from headgate.interface.visitors import Stall, Visitors
-from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import Tasks
+from headgate.runtime.tasks import Tasks, cancel
 from headgate.transport.bell import Bell
 
 MOST_SUBSCRIPTIONS = 100
-MOST_UNPUBLISHED = 1000  # frames that a client may be ahead of what is acknowledged
-
-
-class Subscription(Following):
-    """One way in which a client follows."""
-
-    def __init__(self, voice: Texts | Packed, on_slow: str, way: Outlet) -> None:
-        super().__init__(voice, on_slow)
-        self._voice, self._way = voice, way
-
-    async def opened(self, place: str) -> None:
-        self.outlet = self._way
-        self.write(self._voice.word("subscribed", **({"position": place} if place else {})))
-        self.wake()
+LAST_ANSWERS = 2.0  # seconds for what a client has published when its socket is closed
 
 
 class Talk:
@@ -59,15 +44,19 @@ class Talk:
         self.since = 0.0
         self.cut = False
         self._socket, self._terms, self._visitors = socket, terms, visitors
-        self._voice: Texts | Packed = Texts(terms.spoken.codec, terms.keyed)
-        self._followed: dict[str, Following] = {}
+        self._voice: Voice = Texts(terms.spoken.codec, terms.keyed)
+        self._followed: dict[str, Subscription] = {}
         self._outlet: Outlet | None = None
+        self._inlet: Inlet | None = None
         self._tasks = Tasks()
         self._leaving: asyncio.Future[Goodbye | None] = asyncio.get_running_loop().create_future()
         self._stall = Stall(terms.stall)
-        self._unpublished: list[Publish | PublishBytes] = []
-        self._change = Bell()
-        self._allowance, self._asked = terms.rate, asyncio.get_running_loop().time()
+        self._room = Bell()
+        self._most = max(1.0, terms.rate)
+        self._allowance, self._asked = self._most, asyncio.get_running_loop().time()
+
+    def __repr__(self) -> str:
+        return f"<Talk: {len(self._followed)} subscriptions>"
 
     async def serve(self, request: Request) -> None:
         """Let the client in, and listen until one of the two goes. May raise what keeps it out."""
@@ -77,7 +66,7 @@ class Talk:
         protocol = next((name for name in self._socket.protocols if name in (JSON_PROTOCOL, MSGPACK_PROTOCOL)), None)
         if protocol == MSGPACK_PROTOCOL:
             self._voice = Packed(self._voice.codec, self._voice.keyed)
-        await self._socket.accept(protocol)
+        await self._socket.accept(protocol, self._terms.frame_bytes)
         way = direct_outlet(self._socket.scope)
         if way is None:
             async with Sender(self, self._socket.say) as way:
@@ -88,6 +77,9 @@ class Talk:
                 goodbye = await self._converse(way, first)
             finally:
                 way.attach(None)
+            if goodbye is not None and way.paused:  # who takes nothing would not take this either
+                way.abort()
+                return
         if goodbye is not None:
             await self._socket.close(goodbye.code, goodbye.reason)
 
@@ -96,12 +88,30 @@ class Talk:
         self._visitors.add(self)
         try:
             async with self._tasks:
-                self._tasks.start("socket publishes", self._publish_all())
-                self._tasks.start("socket listens", self._listen(first))
-                return await self._leaving
+                if self._terms.inlet is not None:
+                    self._inlet = Inlet(self._terms.inlet, self._voice, way, keyed=self._terms.keyed)
+                    self._tasks.start("socket publishes", self._watched(self._publish(self._inlet)))
+                listening = self._tasks.start("socket listens", self._watched(self._listen(first)))
+                goodbye = await self._leaving
+                if goodbye is not None and self._inlet is not None:
+                    await cancel(listening)
+                    await self._inlet.finish(LAST_ANSWERS)
+                return goodbye
         finally:
             self._visitors.remove(self)
             self._outlet = None
+
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever ends one side of the talk ends it all."""
+        try:
+            await work
+        except ClientGone:
+            self._leave(None)
+        except Goodbye as goodbye:
+            self._leave(goodbye)
+        except Exception:
+            self._leave(Goodbye(FAILED, "the gate failed; its log has the reason"))
+            raise
 
     def _first(self, request: Request) -> Subscribe | None:
         """What the client follows from the start, as its URL says; None when it has to say so itself."""
@@ -132,7 +142,9 @@ class Talk:
     def resumed(self) -> None:
         """There is room again."""
         self._stall.ends()
-        self._change.ring()
+        self._room.ring()
+        if self._inlet is not None:
+            self._inlet.resumed()
         for following in list(self._followed.values()):
             following.resumed()
 
@@ -147,65 +159,66 @@ class Talk:
     # Listening
 
     async def _listen(self, first: Subscribe | None) -> None:
-        try:
-            if first is not None:
-                self._subscribe(first)
-            while True:
-                await self._hear(await self._socket.next())
-        except ClientGone:
-            self._leave(None)
-        except Goodbye as goodbye:
-            self._leave(goodbye)
-        except Exception:
-            self._leave(Goodbye(FAILED, "the gate failed; its log has the reason"))
-            raise
+        if first is not None:
+            self._subscribe(first)
+        while True:
+            frame = await self._socket.next()
+            size = len(frame if isinstance(frame, bytes) else frame.encode())
+            self._refuse_excess(size)
+            await self._hear(frame, size)
 
-    async def _hear(self, frame: str | bytes) -> None:
-        self._refuse_excess(len(frame))
+    async def _hear(self, frame: str | bytes, size: int) -> None:
+        said: Said | None = None
         try:
             said = read_frame(frame)
-            if isinstance(said, Publish | PublishBytes):
-                await self._publish(said)
-            else:
-                self._do(said)
+            await self._do(said, size)
         except HeadgateError as error:
-            self._say(self._voice.failure(error))
+            await self._answer(self._voice.failure(error, **_named(said)))
 
     def _refuse_excess(self, size: int) -> None:
         if size > self._terms.frame_bytes:
             raise Goodbye(TOO_LARGE, f"a frame may have {self._terms.frame_bytes} bytes")
         now = asyncio.get_running_loop().time()
-        self._allowance = min(self._terms.rate, self._allowance + (now - self._asked) * self._terms.rate)
+        self._allowance = min(self._most, self._allowance + (now - self._asked) * self._terms.rate)
         self._asked = now
         if self._allowance < 1:
             raise Goodbye(POLICY, f"{self._terms.rate:g} frames per second are the limit")
         self._allowance -= 1
 
-    def _do(self, said: Said) -> None:
+    async def _do(self, said: Said, size: int) -> None:
         match said:
             case Subscribe():
                 self._subscribe(said)
             case Unsubscribe(id=name):
                 self._following(name).stop()
-            case Ack():
-                raise BadRequest("this subscription has no cursor: there is nothing to acknowledge")
+                del self._followed[name]
+                await self._answer(self._voice.word("unsubscribed", **_named(said)))
+            case Ack(id=name, position=position):
+                self._following(name).acknowledge(position)
+            case Publish() | PublishBytes():
+                if self._inlet is None:
+                    raise BadRequest("nothing can be published here")
+                await self._inlet.take(said, size)
 
-    def _say(self, frame: bytes) -> None:
-        if self._outlet is not None:
-            self._outlet.write(Payload([frame]))
+    async def _answer(self, frame: bytes) -> None:
+        """Say this, and hear no more until there is room for what is said: answers do not pile up."""
+        assert self._outlet is not None
+        if self._outlet.paused:
+            await self._room.wait()
+        self._outlet.write(Payload([frame]))
 
     # Following
 
-    def _following(self, name: str) -> Following:
+    def _following(self, name: str) -> Subscription:
         if name not in self._followed:
-            raise BadRequest(f"there is no subscription {name[:80]!r}")
+            raise BadRequest(f"there is no subscription {name!r}")
         return self._followed[name]
 
     def _subscribe(self, asked: Subscribe) -> None:
         if self._terms.hub is None:
             raise BadRequest("there is nothing to follow here")
         if asked.id in self._followed:
-            raise BadRequest(f"there is a subscription {asked.id[:80]!r} already; give this one another id")
+            raise BadRequest(f"there is a subscription {asked.id!r} already; give this one another id")
         if len(self._followed) >= MOST_SUBSCRIPTIONS:
             raise BadRequest(f"{MOST_SUBSCRIPTIONS} subscriptions are the limit on one socket")
         values = {name: [v] if isinstance(v, str) else v for name, v in asked.filter.items()}
@@ -215,67 +228,37 @@ class Talk:
         way = Named(self._outlet, partial(self._voice.named, name=asked.id)) if asked.id else self._outlet
         following = self._followed[asked.id] = Subscription(self._voice, self._terms.on_slow, way)
         beginning = following.begin(self._terms.hub, wanted, start)
-        self._tasks.start("socket follows", self._see_through(asked.id, following, beginning))
+        self._tasks.start("socket follows", self._see_through(asked, following, beginning))
 
-    async def _see_through(self, name: str, following: Following, beginning: Coroutine[None, None, None]) -> None:
+    async def _see_through(
+        self, asked: Subscribe, following: Subscription, beginning: Coroutine[None, None, None]
+    ) -> None:
         try:
             await beginning
             await following.until_over()
         except HeadgateError as error:
-            self._say(self._voice.failure(error))
+            await self._answer(self._voice.failure(error, **_named(asked)))
         finally:
             following.stop()
-            del self._followed[name]
+            if self._followed.get(asked.id) is following:
+                del self._followed[asked.id]
             self.cut = self.cut or following.cut
-        if following.closed:
-            self._leave(Goodbye(GOING_AWAY, "the stream is closed; come again"))
+        if following.goodbye is not None:
+            self._leave(following.goodbye)
 
     # Publishing
 
-    async def _publish(self, said: Publish | PublishBytes) -> None:
-        if self._terms.inlet is None:
-            raise BadRequest("nothing can be published here")
-        while len(self._unpublished) >= MOST_UNPUBLISHED:
-            await self._change.wait()
-        self._unpublished.append(said)
-        self._change.ring()
+    async def _publish(self, inlet: Inlet) -> None:
+        await inlet.run()
+        raise Goodbye(GOING_AWAY, "the stream is closed; come again")
 
-    async def _publish_all(self) -> None:
-        """Publish what was said, all that came during the last publishing at once."""
-        while True:
-            while not self._unpublished or (self._outlet is not None and self._outlet.paused):
-                await self._change.wait()
-            said, self._unpublished = self._unpublished, []
-            self._change.ring()
-            for frame in await self._publish_batch(said):
-                self._say(frame)
 
-    async def _publish_batch(self, said: Sequence[Publish | PublishBytes]) -> list[bytes]:
-        """The answer to each, in their order."""
-        inlet = self._terms.inlet
-        assert inlet is not None
-        parsed = [self._parsed(item, inlet) for item in said]
-        good = [item for item in parsed if isinstance(item, Message)]
-        kept: Iterator[Position | TransportError]
-        try:
-            kept = (await inlet.publish(good)).positions() if good else iter(())
-        except TransportError as error:
-            kept = repeat(error)
-        return [
-            self._answer(item.ref, next(kept) if isinstance(result, Message) else result)
-            for item, result in zip(said, parsed, strict=True)
-        ]
-
-    def _parsed(self, said: Publish | PublishBytes, inlet: Stream) -> Message[bytes] | HeadgateError:
-        if (said.key is None) is self._terms.keyed:
-            return BadRequest("a message needs a key here" if self._terms.keyed else "messages have no keys here")
-        try:
-            return published(said, inlet.codec)
-        except CodecError as error:
-            return error
-
-    def _answer(self, ref: int | str | None, result: Position | HeadgateError) -> bytes:
-        facts = {} if ref is None else {"ref": ref}
-        if isinstance(result, Position):
-            return self._voice.word("ack", position=str(result), **facts)
-        return self._voice.word("error", error=str(result), code=result.code, **facts)
+def _named(said: Said | None) -> dict[str, Any]:
+    """What tells the client which of its frames is answered."""
+    match said:
+        case Publish(ref=ref) | PublishBytes(ref=ref):
+            return {} if ref is None else {"ref": ref}
+        case Subscribe(id=name) | Unsubscribe(id=name) | Ack(id=name):
+            return {"id": name} if name else {}
+        case None:
+            return {}

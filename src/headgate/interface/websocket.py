@@ -27,6 +27,6 @@ def _refuse_strangers(request: Request, origins: Collection[str]) -> None:
     origin = request.header("origin")
     if origin is None or origin in origins:
         return
-    host = request.header("host") or ""
-    if origin.partition("://")[2].lower() != host.lower():
+    site, host = origin.partition("://")[2], request.header("host") or ""
+    if not site or site.lower() != host.lower():  # sandboxed pages and files are of no site: "null"
         raise Refused(f"pages of {origin[:200]!r} may not connect here; name them under origins")

@@ -15,6 +15,7 @@ import pytest
 from headgate.app.serve import bind, url_of
 from headgate.errors import HeadgateError
 from tests.gates.process import GateProcess, gate_process, headgate
+from tests.gates.sockets import raw_socket, read_frame, talk
 from tests.gates.web import PATIENCE, client_of
 from tests.services.daemon import wait_until
 
@@ -67,6 +68,24 @@ async def test_sigterm_under_load_answers_what_is_in_flight_and_ends_with_0(gate
         assert len(set(values)) == len(values)
         assert set(values) <= set(acknowledged)
     assert "Traceback" not in gate.log()
+
+
+async def test_sigterm_says_goodbye_to_sockets_and_does_not_wait_for_who_takes_nothing(tmp_path: Path) -> None:
+    config = "streams: {notes: {}}\nruntime: {web: {interfaces: [{kind: websocket, path: /ws, stream: notes}]}}\n"
+    with gate_process(config, tmp_path) as gate:
+        async with talk(gate.url, "/ws") as client, raw_socket(gate.url, "/ws") as stalled:
+            await client.next()
+            await read_frame(stalled)
+            stalled.writer.transport.pause_reading()
+            async with client_of(gate.url) as sender:
+                for _ in range(20):
+                    answer = await sender.post("/streams/notes/messages", json="x" * 1_000_000)
+                    assert answer.status_code == 200
+            gate.signal(signal.SIGTERM)
+            frames, code, _ = await client.rest()
+            assert (len(frames), code) == (20, 1001)
+            assert await asyncio.to_thread(ends_within, gate, 5) == 0
+        assert "Traceback" not in gate.log()
 
 
 async def publish_until_sent_away(client: httpx2.AsyncClient, stopping: asyncio.Event) -> list[int]:

@@ -41,7 +41,8 @@ async def serving(
 async def _listening(gate: Gate, port: int, http: Any) -> AsyncIterator[str]:
     # Uvicorn's own server looks ten times a second whether it shall stop: too slow for hundreds of tests.
     config = config_of(gate)
-    config.http = http
+    if http is not Protocol:
+        config.http, config.ws = http, "websockets-sansio"
     config.load()
     state = ServerState()
 

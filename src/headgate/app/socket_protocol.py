@@ -119,13 +119,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         if self.paused and self.conn.state is OPEN:
             self.conn.data_to_send()  # who takes nothing gets no pongs that it could pile up
-        else:
+        elif not self.failed:
             super().handle_ping()
         self._count_control()
 
     def handle_pong(self, event: Frame) -> None:
         super().handle_pong(event)
         self._count_control()
+
+    def handle_close(self, event: Frame) -> None:
+        if not self.failed:
+            super().handle_close(event)
 
     def _count_control(self) -> None:
         now = self.loop.time()

@@ -10,7 +10,7 @@ What JSON cannot hold is base64: a value with `"encoding": "base64"` beside it, 
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,6 +27,8 @@ ENVELOPES = "application/vnd.headgate.messages+json"
 
 _OVERHEAD = 64  # bytes that a message takes beside its value and key
 
+Timestamp = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what every transport can keep
+
 
 class Base64(msgspec.Struct, rename={"text": "base64"}):
     """Bytes that are no text."""
@@ -40,7 +42,7 @@ Text = str | Base64
 class JsonMessage(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A message as a JSON object."""
 
-    timestamp: int | None = None
+    timestamp: Timestamp | None = None
     stream: StreamId | None = None
     value: msgspec.Raw
     key: Text | None = None
@@ -52,7 +54,7 @@ class JsonMessage(msgspec.Struct, omit_defaults=True, kw_only=True):
 class _Frame(msgspec.Struct, array_like=True):
     """A message as an array."""
 
-    timestamp: int
+    timestamp: Timestamp
     kind: str
     name: str
     key: bytes | None

@@ -11,7 +11,7 @@ from headgate.interface.route import Parameter
 
 MOST_VALUES = 64  # of all filters together: a selection is looked up under each combination
 LONGEST = 1000
-_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,2})?", re.ASCII)
 _WORDS = {Kind.INTEGER: "a whole number", Kind.NUMBER: "a number", Kind.BOOLEAN: "true or false"}
 
 

@@ -8,7 +8,7 @@ import msgspec
 from headgate.core.codec import Codec, json_encode
 from headgate.core.message import Message
 from headgate.core.window import Gap
-from headgate.core.wire import JsonMessage, envelope, message_of
+from headgate.core.wire import JsonMessage, Timestamp, envelope, message_of
 from headgate.errors import BadRequest, HeadgateError
 
 JSON_PROTOCOL, MSGPACK_PROTOCOL = "headgate.json", "headgate.msgpack"
@@ -50,7 +50,7 @@ class PublishBytes(msgspec.Struct, tag="publish", forbid_unknown_fields=True):
     """The same in MessagePack: the value is the payload's bytes."""
 
     value: bytes
-    timestamp: int | None = None
+    timestamp: Timestamp | None = None
     ref: int | str | None = None
     key: bytes | None = None
     headers: list[tuple[str, bytes]] = []

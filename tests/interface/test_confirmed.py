@@ -283,6 +283,7 @@ async def test_a_client_that_takes_nothing_is_not_read_for() -> None:
         ("/jobs?cursor=", 422, "must be a name"),
         ("/jobs?cursor=a&cursor=b", 400, "once"),
         ("/jobs?cursor=a&after=e:1", 400, "a place of its own"),
+        ("/jobs?cursor=a&from=snapshot", 400, "a place of its own"),
         ("/plain?cursor=a", 422, "'cursor' is unknown"),
         ("/plain?colour=red", 422, "'colour' is unknown"),
     ],
@@ -328,7 +329,7 @@ async def test_a_gate_that_is_killed_between_delivery_and_acknowledgement_loses_
                 seen += [number for number, _ in got if number > max(seen, default=-1)]
                 acknowledged, position = got[len(got) // 2 if len(got) == 100 else -1]
                 await client.say("ack", position=position)
-                await eventually(lambda: kept(tmp_path / "log.db") == acknowledged + 1)
+                await eventually(lambda done=acknowledged + 1: kept(tmp_path / "log.db") == done)
                 await asyncio.to_thread(gate.kill)
             await asyncio.to_thread(gate.start)
     assert seen == list(range(total))

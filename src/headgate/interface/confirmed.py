@@ -9,7 +9,7 @@ from collections import OrderedDict
 from headgate.core.codec import Codec
 from headgate.core.lanes import MOST, Payload
 from headgate.core.match import Selection
-from headgate.core.position import Batch, Position, Start
+from headgate.core.position import Batch, Position, Snapshot, Start
 from headgate.core.window import Entry, Gap
 from headgate.errors import BadRequest, InvalidParameter, StreamClosed, TransportError, Unavailable
 from headgate.interface.cursors import Cursors
@@ -39,8 +39,8 @@ def refuse_cursor(asked: Subscribe, terms: Terms) -> None:
     if _NAME.fullmatch(asked.cursor) is None:
         words = "letters, digits, _ . and -, up to 64"
         raise InvalidParameter(f"'cursor' must be a name of {words}, not {asked.cursor[:80]!r}")
-    if asked.after is not None:
-        raise BadRequest("a cursor has a place of its own: leave `after` out; `from` is for a cursor that is new")
+    if asked.after is not None or asked.start == "snapshot":
+        raise BadRequest("a cursor has a place of its own: leave `after` out; `from` says where a new one begins")
 
 
 def confirmed(name: str, voice: Voice, way: Outlet, terms: Terms) -> "Confirmed":
@@ -102,8 +102,9 @@ class Confirmed(Subscription):
 
     # A client's visit
 
-    async def begin(self, hub: Hub, selection: Selection, start: Start) -> None:
+    async def begin(self, hub: Hub, selection: Selection, start: Start | Snapshot) -> None:
         """Read until it is over. May raise a `TransportError`, before it calls `opened`."""
+        assert not isinstance(start, Snapshot)
         await finish_or_cancel(self._read_all(hub, selection, start), self.until_over)
 
     async def _read_all(self, hub: Hub, selection: Selection, start: Start) -> None:
@@ -132,9 +133,9 @@ class Confirmed(Subscription):
         while True:
             try:
                 batch = await reader.take(await self._free(), wait)
-                if batch.position.epoch != "unknown":
+                if batch.position.is_known:
                     return batch
-                wait = 0.25  # the brokers have not said yet where this is
+                wait = 0.25
             except Unavailable as error:
                 if self._place is None:
                     raise

@@ -435,6 +435,14 @@ BAD = [
         ],
     ),
     (
+        "runtime: {web: {interfaces: [{kind: websocket, path: /w, publish: a, cursors: true}]}}\nstreams: {a: {}}\n",
+        ["1:70: cursors are for those who follow: there is no stream here"],
+    ),
+    (
+        "streams: {a: {}}\nruntime: {web: {interfaces: [{kind: websocket, path: /w, stream: a, cursors: true, filter: {cursor: {key: true}}}]}}\n",
+        ['2:93: the parameter "cursor" says where to start; give the filter another name'],
+    ),
+    (
         "service: {host: 'a b'}\n",
         ['1:17: service.host must be an address or a host name, such as 127.0.0.1, not "a b"'],
     ),

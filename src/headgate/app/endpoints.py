@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from headgate.core.match import Facet, Kind, Source
+from headgate.interface.cursors import Cursors
 from headgate.interface.feed import Manners
 from headgate.interface.filter import Filter
 from headgate.interface.rendering import Events
@@ -31,7 +32,11 @@ def follow_route(path: str, plan: FollowPlan, hub: Hub, visitors: Visitors) -> R
 
 
 def socket_door(
-    interface: InterfacePlan, streams: Mapping[str, Stream], hubs: Mapping[str, Hub], visitors: Visitors
+    interface: InterfacePlan,
+    streams: Mapping[str, Stream],
+    hubs: Mapping[str, Hub],
+    visitors: Visitors,
+    cursors: Cursors,
 ) -> Door:
     """What serves the WebSockets of an interface."""
     follow, offer = interface.follow, interface.socket
@@ -47,6 +52,8 @@ def socket_door(
             stall=follow.stall,
             frame_bytes=offer.frame_bytes,
             rate=offer.rate,
+            path=interface.path or "",
+            cursors=cursors if offer.cursors else None,
             origins=frozenset(offer.origins),
         ),
         visitors,

@@ -13,6 +13,7 @@ from headgate.app.connect import Connections
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
+from headgate.interface.cursors import Cursors
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
@@ -43,6 +44,7 @@ class Gate:
         self.hubs: dict[str, Hub] = {}
         self.tasks = Tasks()
         self.visitors = Visitors(self.tasks, time.monotonic)
+        self._cursors = Cursors()
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -133,7 +135,7 @@ class Gate:
 
     def _doors(self, plan: Plan) -> dict[str, Door]:
         return {
-            interface.path: socket_door(interface, self.streams, self.hubs, self.visitors)
+            interface.path: socket_door(interface, self.streams, self.hubs, self.visitors, self._cursors)
             for interface in plan.interfaces
             if interface.path is not None and interface.socket is not None
         }

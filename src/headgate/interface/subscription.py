@@ -15,6 +15,8 @@ class Subscription(Following):
         self._voice, self._way = voice, way
 
     async def opened(self, place: str) -> None:
+        if self.over:
+            return
         self.outlet = self._way
         self.write(self._voice.word("subscribed", **({"position": place} if place else {})))
         self.wake()

@@ -7,6 +7,7 @@ from typing import Any
 
 from headgate.core.lanes import Payload
 from headgate.errors import BadRequest, HeadgateError, InvalidParameter
+from headgate.interface.confirmed import confirmed, refuse_cursor
 from headgate.interface.exchange import ClientGone, Request
 from headgate.interface.filter import selection
 from headgate.interface.frames import (
@@ -115,14 +116,22 @@ class Talk:
 
     def _first(self, request: Request) -> Subscribe | None:
         """What the client follows from the start, as its URL says; None when it has to say so itself."""
-        asked = {name: values for name, values in request.query.items() if name not in NAMES}
+        has_cursors = self._terms.cursors is not None
+        others = [*NAMES, "cursor"] if has_cursors else NAMES
+        asked = {name: values for name, values in request.query.items() if name not in others}
         if self._terms.hub is None:
             if request.query:
                 raise InvalidParameter("there is nothing to follow here, so the URL has no parameters")
             return None
         if not request.query and any(item.required for item in self._terms.filters):
             return None
-        first = Subscribe(filter=dict(asked), after=request.parameter("after"), start=request.parameter("from"))
+        first = Subscribe(
+            filter=dict(asked),
+            after=request.parameter("after"),
+            start=request.parameter("from"),
+            cursor=request.parameter("cursor") if has_cursors else None,
+        )
+        refuse_cursor(first, self._terms)
         selection(self._terms.filters, asked)
         follow_at(first.after, first.start)
         return first
@@ -221,14 +230,20 @@ class Talk:
             raise BadRequest(f"there is a subscription {asked.id!r} already; give this one another id")
         if len(self._followed) >= MOST_SUBSCRIPTIONS:
             raise BadRequest(f"{MOST_SUBSCRIPTIONS} subscriptions are the limit on one socket")
+        refuse_cursor(asked, self._terms)
         values = {name: [v] if isinstance(v, str) else v for name, v in asked.filter.items()}
         wanted = selection(self._terms.filters, values)
         start = follow_at(asked.after, asked.start)
         assert self._outlet is not None
         way = Named(self._outlet, partial(self._voice.named, name=asked.id)) if asked.id else self._outlet
-        following = self._followed[asked.id] = Subscription(self._voice, self._terms.on_slow, way)
+        following = self._followed[asked.id] = self._subscription(asked.cursor, way)
         beginning = following.begin(self._terms.hub, wanted, start)
         self._tasks.start("socket follows", self._see_through(asked, following, beginning))
+
+    def _subscription(self, cursor: str | None, way: Outlet) -> Subscription:
+        if cursor is None:
+            return Subscription(self._voice, self._terms.on_slow, way)
+        return confirmed(cursor, self._voice, way, self._terms)
 
     async def _see_through(
         self, asked: Subscribe, following: Subscription, beginning: Coroutine[None, None, None]

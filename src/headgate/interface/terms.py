@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from headgate.interface.cursors import Cursors
 from headgate.interface.filter import Filter
 from headgate.runtime.hub import Hub
 from headgate.runtime.stream import Stream
@@ -20,6 +21,8 @@ class Terms:
     stall: float = 30.0  # seconds that a client may leave what it was sent
     frame_bytes: int = 65_536
     rate: float = 1000.0  # frames per second from one client
+    path: str = ""
+    cursors: Cursors | None = None  # that clients may bring
     origins: frozenset[str] = field(default_factory=frozenset)  # of other sites' pages that may connect
 
     @property

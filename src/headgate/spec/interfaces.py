@@ -139,6 +139,9 @@ class WebSocketSpec(_Bound, _Followed):
     publish: Name | None = Field(None, description="The stream that clients may publish to.")
     frame_bytes: int = Field(65_536, ge=1, le=2**24, description="The largest frame that a client may send.")
     rate: float = Field(1000.0, gt=0, le=1_000_000, description="How many frames per second a client may send.")
+    cursors: bool = Field(
+        False, description="Whether a client may bring a cursor: what it does not acknowledge comes again."
+    )
     origins: list[Origin] = Field(
         default_factory=list, description="Pages of other sites that may connect; those of this host always may."
     )

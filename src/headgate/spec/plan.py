@@ -177,6 +177,7 @@ class SocketPlan:
     publish: str | None = None
     frame_bytes: int = 65_536
     rate: float = 1000.0  # frames per second
+    cursors: bool = False
     origins: tuple[str, ...] = ()
 
 

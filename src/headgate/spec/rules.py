@@ -190,9 +190,13 @@ def _followed(interface: FollowedSpec, path: Path, document: Document, ground: G
     if stream is not None and stream.delivery == "queue":
         words = "has queue delivery: each message goes to one reader; use broadcast, or an interface of kind messages"
         yield ground.at_value((*path, "stream"), f"{ground.show((*path, 'stream'))} {words}")
+    has_cursors = isinstance(interface, WebSocketSpec) and interface.cursors
+    if has_cursors and interface.stream is None:  # type: ignore[attr-defined]
+        yield ground.at_key((*path, "cursors"), "cursors are for those who follow: there is no stream here")
+    places = (*PLACES, "cursor") if has_cursors else PLACES
     for name, item in interface.filter.items():
         place = (*path, "filter", name)
-        if name in PLACES:
+        if name in places:
             yield ground.at_key(
                 place, f"the parameter {quoted(name)} says where to start; give the filter another name"
             )

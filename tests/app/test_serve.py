@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -243,3 +243,13 @@ def test_a_port_is_taken_from_the_moment_it_is_bound() -> None:
 def test_an_address_of_version_6_is_written_in_brackets() -> None:
     with bind("::1", 0) as sock:
         assert url_of(sock) == f"http://[::1]:{sock.getsockname()[1]}"
+
+
+def test_one_connection_too_many_is_told_when_to_come_again(tmp_path: Path) -> None:
+    config = "{service: {limits: {connections: 3}}, streams: {notes: {}}}"
+    with gate_process(config, tmp_path) as gate, ExitStack() as stack:
+        assert wait_until(lambda: httpx2.get(f"{gate.url}/ready", trust_env=False).status_code == 200, within=10)
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(("127.0.0.1", gate.port)))
+        refused = httpx2.get(f"{gate.url}/ready", trust_env=False)
+        assert (refused.status_code, refused.json()["type"], refused.headers["retry-after"]) == (503, "overloaded", "1")

@@ -5,10 +5,15 @@ payload to all of them, and does so here without a task.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headgate.core.lanes import Payload
+from headgate.errors import Overloaded
+from headgate.interface.boundary import render
+from headgate.interface.exchange import Receive, Request, Scope, Send, start_of
 from headgate.interface.outlet import EXTENSION, Writer
 
 
@@ -62,6 +67,9 @@ class Protocol(HttpToolsProtocol):
         extensions: dict[str, dict[object, object]] = {EXTENSION: self}  # type: ignore[dict-item]
         self.scope["extensions"] = extensions
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        super()._start_asgi_task(cycle, _full if app is service_unavailable else app)  # type: ignore[arg-type]
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self.writer is not None:
@@ -74,6 +82,15 @@ class Protocol(HttpToolsProtocol):
         if self.scope is not None:
             # The scope refers to this connection, and the connection to it.
             self.scope.get("extensions", {}).pop(EXTENSION, None)
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    """What a client gets where there is no place for one more: uvicorn's own answer does not say when to come again."""
+    error = Overloaded("there are as many connections as there may be; try again in a moment")
+    response = render(error, Request(scope, receive, limit=0, id=""))
+    response.headers["Connection"] = "close"
+    await send(start_of(response))
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def _chunk(frames: Sequence[bytes]) -> bytes:

@@ -4,7 +4,10 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +192,47 @@ async def test_no_batch_of_another_transport_is_slept_through(tmp_path: Path, ro
             await sink.send([Message(value=b"%d" % number)])
             async with asyncio.timeout(PATIENCE):
                 assert [values((await read).messages) for read in waiting] == [[b"%d" % number]] * 3
+
+
+MAKER = """
+import asyncio, sys
+from pathlib import Path
+from headgate.core.message import Message
+from headgate.transport.base import StreamSettings
+from headgate.transport.log import LogTransport
+
+async def make(path):
+    transport = LogTransport(path=Path(path))
+    try:
+        sink = await transport.open_sink(StreamSettings("numbers", keep_messages=10_000))
+        await sink.send([Message(value=b"1")])
+    finally:
+        await transport.close()
+
+for line in sys.stdin:
+    asyncio.run(make(line.strip()))
+    print("made", flush=True)
+"""
+
+
+def test_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        makers = [stack.enter_context(piped(MAKER)) for _ in range(6)]
+        for number in range(25):
+            path = tmp_path / f"{number}.db"
+            for maker in makers:
+                maker.stdin.write(f"{path}\n")
+                maker.stdin.flush()
+            assert [maker.stdout.readline() for maker in makers] == ["made\n"] * 6
+            with sqlite3.connect(path) as connection:
+                assert connection.execute("SELECT count(*) FROM messages_1").fetchone() == (6,)
+            connection.close()
+
+
+@contextmanager
+def piped(script: str) -> Iterator[Any]:
+    """A program that is told what to do line by line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        yield running

@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ Connect = Callable[[str], Connection]
 
 VERSION = 1
 BUSY_SECONDS = 5.0
+_AGAIN_SECONDS = 0.01
 _TABLES = """
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY,
@@ -53,7 +55,7 @@ def open_for_writing(path: Path, durability: str, connect: Connect) -> Connectio
     """Open the file, and make it when it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = connect(os.fspath(path))
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    _use_wal(connection)
     # FULL syncs each commit; NORMAL only at checkpoints, so a power cut may take the commits since the last one.
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -62,18 +64,39 @@ def open_for_writing(path: Path, durability: str, connect: Connect) -> Connectio
     return connection
 
 
+def _use_wal(connection: Connection) -> None:
+    """Switch a new file to a write-ahead log. SQLite does not wait here for others who do the same, so we do."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except Exception as error:  # whatever library opened it: only what it says is the same
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
+
+
 def _make_tables(connection: Connection, path: Path) -> None:
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise TransportError(f"{path} was written by a newer Headgate (format {version}, this one reads {VERSION})")
-    if version == VERSION:
+    if _is_made(connection, path):
         return
     connection.execute("BEGIN IMMEDIATE")
+    if _is_made(connection, path):  # by another process, while this one waited
+        connection.execute("ROLLBACK")
+        return
     for statement in re.sub(r"--.*", "", _TABLES).split(";"):
         if statement.strip():
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
+
+
+def _is_made(connection: Connection, path: Path) -> bool:
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise TransportError(f"{path} was written by a newer Headgate (format {version}, this one reads {VERSION})")
+    return bool(version == VERSION)
 
 
 def open_for_reading(path: Path, connect: Connect) -> Connection:

@@ -51,7 +51,7 @@ async def stop_here_and_go_on_there(config: str, folder: Path) -> None:
                     got += [json.loads(event.data) for event in taken]
                     place = taken[-1].last_id
                 url = gate.url.replace("http", "ws") + f"/socket?after={place}"
-                async with connect(url, proxy=None) as socket:
+                async with connect(url, proxy=None, max_queue=None) as socket:
                     assert json.loads(await socket.recv())["type"] == "subscribed"
                     for _ in range(5):
                         frame = json.loads(await socket.recv())

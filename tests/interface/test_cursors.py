@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from headgate.errors import Refused
+from headgate.interface import cursors as cursors_room
 from headgate.interface.cursors import Cursors
 from tests.gates.web import eventually
 
@@ -50,6 +54,18 @@ async def test_of_all_who_come_the_last_one_stays() -> None:
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def test_names_are_not_invented_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursors_room, "MOST_NAMES", 2)
+    cursors = Cursors()
+    for name in ("a", "b", "a"):
+        async with cursors.held(name, Reader()):
+            assert len(cursors) == 1
+    with pytest.raises(Refused, match="2 cursors are the limit"):
+        async with cursors.held("c", Reader()):
+            pass
+    assert len(cursors) == 0
 
 
 async def test_cursors_of_other_names_are_nobodys_business() -> None:

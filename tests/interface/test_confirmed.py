@@ -275,6 +275,20 @@ async def test_a_client_that_takes_nothing_is_not_read_for() -> None:
         assert len(following._unconfirmed) == 300
 
 
+async def test_a_stream_of_another_service_is_read_by_cursor_too() -> None:
+    async with web(MEMORY) as (_, there):
+        config = MEMORY.replace("transport: memory", f"transport: http, url: {there.url}/streams/jobs/messages")
+        async with web(config) as (_, here):
+            async with work(here.url) as client:
+                await publish(there, *range(10))
+                got = await jobs(client, 10)
+                await client.say("ack", position=got[3][1])
+                await client.say("unsubscribe")
+                assert (await client.next())["type"] == "unsubscribed"
+            async with work(here.url) as client:
+                assert [number for number, _ in await jobs(client, 6)] == [4, 5, 6, 7, 8, 9]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "word"),
     [

@@ -444,6 +444,19 @@ async def test_the_first_subprotocol_that_is_known_is_chosen(offered: Any, chose
         assert client.connection.subprotocol == chosen
 
 
+async def test_what_a_client_publishes_right_before_it_leaves_is_published() -> None:
+    async with web(PLANT) as (_, served):
+        async with talk(served.url, "/orders") as client:
+            await client.say("publish", value=1)
+            await client.say("publish", value=2)
+        await eventually(lambda: served.gate.streams["orders"].stats.published == 2)
+        async with raw_socket(served.url, "/talk") as connection:
+            said = frame(TEXT, b'{"type": "publish", "value": "%b"}' % (b"x" * 1000))
+            connection.send(said * 500 + frame(CLOSE, b"\x03\xe8"))
+            await eventually(lambda: served.gate.streams["notes"].stats.published == 500)
+        await eventually(lambda: len(served.gate.visitors) == 0)
+
+
 async def test_a_client_is_not_read_further_than_what_waits_to_be_published(monkeypatch: pytest.MonkeyPatch) -> None:
     release = asyncio.Event()
     whole = MemorySink.send
@@ -950,6 +963,51 @@ async def test_a_handshake_that_is_none_is_answered(sent: bytes, status: int, ca
         if status != 101:
             await connection.rest()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def ping_often(served: Serving) -> None:
+    [visitor] = served.gate.visitors._there
+    protocol = visitor._outlet  # type: ignore[attr-defined]
+    protocol.stop_keepalive()
+    protocol.ping_interval = protocol.ping_timeout = 0.03
+    protocol.start_keepalive()
+
+
+async def test_who_does_not_answer_pings_is_sent_away() -> None:
+    async with web(PLANT) as (_, served), raw_socket(served.url, "/all") as connection:
+        await read_frame(connection)
+        ping_often(served)
+        opcode, data = await read_frame(connection)
+        assert opcode == PING
+        connection.send(frame(PONG, data))
+        assert (await read_frame(connection))[0] == PING
+        assert (await farewell(connection))[0] == 1011
+        await eventually(lambda: len(served.gate.visitors) == 0)
+
+
+async def test_who_cannot_be_heard_because_its_stream_is_slow_is_not_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = MemorySink.send
+
+    async def slow(self: MemorySink, batch: Any) -> Any:
+        await asyncio.sleep(0.4)
+        return await whole(self, batch)
+
+    monkeypatch.setattr(MemorySink, "send", slow)
+    async with web(PLANT) as (_, served), talk(served.url, "/talk") as client:
+        await opened(client)
+        ping_often(served)
+        await _publish_large(client, 40)
+        acks = [told for told in await client.take(80) if told["type"] == "ack"]
+        assert len(acks) == 40
+
+
+async def test_who_floods_after_it_was_sent_away_is_not_parsed_for_long() -> None:
+    async with web(PLANT) as (_, served), bystander(served), raw_socket(served.url, "/small") as connection:
+        connection.send(frame(TEXT, b"{}") * 30)
+        for _ in range(20):
+            connection.send(frame(TEXT, b"{}") * 100_000)
+            await asyncio.sleep(0)
+        assert (await farewell(connection))[0] == 1008
 
 
 async def test_who_goes_on_sending_after_it_was_sent_away_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ It also holds what a client may cost before a word of it is understood, and sees
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -19,10 +19,11 @@ from headgate.interface.socket import FRAME_BYTES, INVALID, POLICY, TOO_LARGE
 
 MOST_FRAGMENTS = 4096  # of one message
 MOST_CONTROLS = 100  # pings and pongs of one client in a second
-SLICE = 16_384  # bytes that are parsed before we look what became of them
+SLICE = 16_384  # bytes that are parsed at once
 LINGER = 5.0  # seconds for a client to read why it is sent away
 LINGER_DRAINING = 1.0
 LINGER_BYTES = 32 * 1024 * 1024  # that it may still be sending by then
+PARSED_BYTES = 256 * 1024  # of these, for its answer to our close
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -32,6 +33,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     failed = False
     controls = unread = 0
     controls_since = 0.0
+    rest = b""  # what came and is not parsed yet
 
     # The outlet
 
@@ -64,18 +66,30 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # What comes
 
     def data_received(self, data: bytes) -> None:
-        for at in range(0, len(data), SLICE):
-            if self.close_sent and not self._may_send_on(len(data) - at):
-                return
-            super().data_received(data[at : at + SLICE])
-            self._answer_bad_handshake()
+        if self.close_sent:
+            self.unread += len(data)
+            if self.unread > LINGER_BYTES:
+                self.abort()
+            elif self.unread > PARSED_BYTES and not self.failed:
+                self._see_out(self.close_timeout)
+        self.rest += data
+        self._parse()
 
-    def _may_send_on(self, size: int) -> bool:
-        """Whether somebody is to look at what comes after the socket was closed."""
-        self.unread += size
-        if self.unread > LINGER_BYTES:
-            self.abort()
-        return not self.failed and self.unread <= LINGER_BYTES
+    def _parse(self) -> None:
+        """Read on until there is something that nobody has heard yet: a client may put thousands of frames in one
+        packet, and be sent away for the first of them."""
+        while self.rest and not self.failed and (self.queue.empty() or self.close_sent):
+            data, self.rest = self.rest[:SLICE], self.rest[SLICE:]
+            super().data_received(data)
+            self._answer_bad_handshake()
+        if self.failed:
+            self.rest = b""
+
+    async def receive(self) -> ASGIReceiveEvent:
+        event = await super().receive()
+        if self.rest and self.queue.empty():
+            self._parse()
+        return event
 
     def _answer_bad_handshake(self) -> None:
         """What the HTTP parser lets pass and this one does not: uvicorn would leave it without an answer."""
@@ -154,7 +168,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """
         if self.failed:
             return
-        self.failed = True
         if (close := self.conn.close_sent) is not None:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -163,9 +176,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+        self._see_out(LINGER)
+
+    def _see_out(self, seconds: float) -> None:
+        """Nothing more is said, and nothing more is heard."""
+        self.failed, self.rest = True, b""
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._close_within(LINGER)
+        self._close_within(seconds)
 
     def keepalive_timeout(self) -> None:
         if self.read_paused:  # by us: the pong may lie behind what we do not read just now
@@ -196,6 +214,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self._read_up_to(message.get(FRAME_BYTES, self.conn.max_message_size))  # type: ignore[arg-type]
             case "websocket.http.response.body":
                 self.handshake_complete = True  # with a refusal; uvicorn would log an error for want of one
+            case "websocket.close" if self.close_timer is not None and self.rest:
+                self._see_out(self.close_timeout)  # its answer lies behind what nobody is going to parse
             case "websocket.close" if self.close_timer is not None:
                 self._close_within(self.close_timeout)
 

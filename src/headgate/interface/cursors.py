@@ -4,7 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from headgate.errors import Refused
 from headgate.transport.bell import Bell
+
+MOST_NAMES = 10_000  # that a gate has seen: each leaves a trace where its stream is kept
 
 
 class Holder(Protocol):
@@ -20,6 +23,7 @@ class Cursors:
 
     def __init__(self) -> None:
         self._holders: dict[str, Holder] = {}
+        self._names: set[str] = set()
         self._change = Bell()
 
     def __repr__(self) -> str:
@@ -30,7 +34,13 @@ class Cursors:
 
     @contextlib.asynccontextmanager
     async def held(self, name: str, newcomer: Holder) -> AsyncIterator[None]:
-        """The cursor is the newcomer's while the block runs. Whoever had it is sent away, and waited for."""
+        """The cursor is the newcomer's while the block runs. Whoever had it is sent away, and waited for.
+
+        May raise `Refused` when there are too many names.
+        """
+        if len(self._names) >= MOST_NAMES and name not in self._names:
+            raise Refused(f"{MOST_NAMES} cursors are the limit: use one that there is")
+        self._names.add(name)
         while (holder := self._holders.get(name)) is not None:
             holder.give_way()
             await self._change.wait()

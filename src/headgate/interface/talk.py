@@ -94,8 +94,8 @@ class Talk:
                     self._tasks.start("socket publishes", self._watched(self._publish(self._inlet)))
                 listening = self._tasks.start("socket listens", self._watched(self._listen(first)))
                 goodbye = await self._leaving
-                if goodbye is not None and self._inlet is not None:
-                    await cancel(listening)
+                await cancel(listening)
+                if self._inlet is not None:
                     await self._inlet.finish(LAST_ANSWERS)
                 return goodbye
         finally:
@@ -158,8 +158,10 @@ class Talk:
             following.resumed()
 
     def lost(self) -> None:
-        """The client is gone."""
-        self._leave(None)
+        """The client is gone. What it said before that is heard, unless it was cut."""
+        if self.cut or any(following.cut for following in self._followed.values()):
+            self._leave(None)
+        self.resumed()
 
     def _leave(self, goodbye: Goodbye | None) -> None:
         if not self._leaving.done():

@@ -223,3 +223,12 @@ def test_a_batch_is_cut_into_pieces_by_size() -> None:
     batch = [Message(value=b"x" * size) for size in (10, 10, 500, 10)]
     assert [(first, len(piece)) for first, piece in pieces(batch, 200)] == [(0, 2), (2, 1), (3, 1)]
     assert list(pieces([], 200)) == []
+
+
+@pytest.mark.parametrize("timestamp", [2**63, -(2**63) - 1])
+def test_a_time_that_no_transport_can_keep_is_wrong_with_its_message_alone(timestamp: int) -> None:
+    body = b'[{"value":1,"timestamp":%d},{"value":2,"timestamp":%d}]' % (timestamp, 2**63 - 1)
+    wrong, right = read_envelopes(body, JsonCodec())
+    assert isinstance(wrong, CodecError)
+    assert isinstance(right, Message)
+    assert right.timestamp == 2**63 - 1

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from headgate.core.match import Selection, Shape, ask
 from headgate.core.position import Batch, Position
-from headgate.core.window import Entry, Gap, Rendering, Window
+from headgate.core.window import Entry, Gap, Rendering, Window, gap_before
 
 MOST = 64 * 1024  # bytes of a payload for one that lags
 
@@ -258,13 +258,16 @@ class Lanes:
 
     def publish(self, batch: Batch) -> None:
         """Take a batch into the window and hand it to those who want it."""
-        before = batch.position.before(batch.messages)
-        if before.epoch != self.window.epoch or batch.missed:
-            self._restart(before, batch.missed)
-        numbers = self.window.append(batch)
+        window = self.window
+        gap = gap_before(batch, window.head)
+        if gap is not None:
+            if window.epoch:
+                self._tell(gap)
+            window.restart(batch.position.before(batch.messages), batch.missed)
+        numbers = window.append(batch)
         for lane, entries in self._sort(numbers).items():
             self._dispatch(lane, entries)
-        self.window.trim()
+        window.trim()
         for follower in list(self.ahead):
             follower.listener.wake()
 
@@ -288,20 +291,10 @@ class Lanes:
             if not follower.listener.deliver(payload):
                 follower.lag(first, count)
 
-    def _restart(self, position: Position, missed: int) -> None:
+    def _tell(self, gap: Gap) -> None:
         """The stream does not go on where the window ends: those who keep up are told, the others find out."""
-        window = self.window
-        restarted = window.epoch != position.epoch
-        gap = Gap(
-            missed=None if restarted else missed,
-            of="stream",
-            reason="restarted" if restarted else "expired",
-            begin=str(window.head),
-            end=str(position),
-        )
-        for lane in list(self._lanes.values()) if window.epoch else ():
+        for lane in list(self._lanes.values()):
             payload = Payload([lane.rendering.gap(gap)])
             for follower in list(lane.keeping_up):
                 if not follower.listener.deliver(payload):
-                    follower.lag(window.newest, lane.count)
-        window.restart(position, missed)
+                    follower.lag(self.window.newest, lane.count)

@@ -28,6 +28,21 @@ class Gap(msgspec.Struct, frozen=True):
     end: str = msgspec.field(name="to")
 
 
+def gap_before(batch: Batch, place: Position | None) -> Gap | None:
+    """What a reader that was at this place missed before a batch that it was given; None when that is nothing."""
+    before = batch.position.before(batch.messages)
+    restarted = place is not None and place.epoch != before.epoch
+    if not batch.missed and not restarted:
+        return None
+    return Gap(
+        missed=None if restarted else batch.missed,
+        of="stream",
+        reason="restarted" if restarted else "expired",
+        begin=str(place or ""),
+        end=str(before),
+    )
+
+
 class Rendering(Protocol):
     """How messages look to one kind of reader. Two that are equal render alike."""
 

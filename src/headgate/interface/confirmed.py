@@ -10,7 +10,7 @@ from headgate.core.codec import Codec
 from headgate.core.lanes import MOST, Payload
 from headgate.core.match import Selection
 from headgate.core.position import Batch, Position, Snapshot, Start
-from headgate.core.window import Entry, Gap
+from headgate.core.window import Entry, gap_before
 from headgate.errors import BadRequest, InvalidParameter, StreamClosed, TransportError, Unavailable
 from headgate.interface.cursors import Cursors
 from headgate.interface.frames import Subscribe, Voice
@@ -152,7 +152,7 @@ class Confirmed(Subscription):
     async def _send(self, batch: Batch, selection: Selection, codec: Codec[object]) -> None:
         """Write what the client wants of a batch, in pieces for which there is room."""
         place = batch.position.before(batch.messages)
-        frames = self._gap(batch, place)
+        frames = self._gap(batch)
         size = 0
         for message in batch.messages:
             before, place = place, place.after(message)
@@ -172,21 +172,13 @@ class Confirmed(Subscription):
         if frames and self.outlet is not None:
             self.outlet.write(Payload(frames))
 
-    def _gap(self, batch: Batch, before: Position) -> list[bytes]:
+    def _gap(self, batch: Batch) -> list[bytes]:
         """What fell out of the stream before this client came to it."""
-        asked = self._place
-        restarted = asked is not None and asked.epoch != before.epoch
-        if restarted:
-            self._unconfirmed.clear()
-        if not batch.missed and not restarted:
+        gap = gap_before(batch, self._place)
+        if gap is None:
             return []
-        gap = Gap(
-            missed=None if restarted else batch.missed,
-            of="stream",
-            reason="restarted" if restarted else "expired",
-            begin=str(asked or ""),
-            end=str(before),
-        )
+        if gap.missed is None:  # what was under way is of another life
+            self._unconfirmed.clear()
         return [self.rendering.gap(gap)]
 
     # Moving the cursor

@@ -7,7 +7,7 @@ from headgate.core.codec import Codec
 from headgate.core.lanes import Follower, Lane, Payload
 from headgate.core.message import Message
 from headgate.core.position import At, Batch, Newest, Oldest, Position, Snapshot, Start
-from headgate.core.window import Entry, Gap, Window
+from headgate.core.window import Entry, Window, gap_before
 from headgate.errors import TooMuch
 from headgate.runtime.hub import MOST_BYTES, STEP, Hub
 from headgate.runtime.stream import Subscription
@@ -71,21 +71,11 @@ async def _batches(subscription: Subscription) -> AsyncGenerator[Batch, None]:
             yield batch
 
 
-def _payload(hub: Hub, lane: Lane, batch: Batch, asked: Position | None) -> Payload | None:
-    before = batch.position.before(batch.messages)
-    restarted = asked is not None and asked.epoch != batch.position.epoch
-    frames = []
-    if batch.missed or restarted:
-        gap = Gap(
-            missed=None if restarted else batch.missed,
-            of="stream",
-            reason="restarted" if restarted else "expired",
-            begin=str(asked or ""),
-            end=str(before),
-        )
-        frames.append(lane.rendering.gap(gap))
+def _payload(hub: Hub, lane: Lane, batch: Batch, place: Position | None) -> Payload | None:
+    gap = gap_before(batch, place)
+    frames = [] if gap is None else [lane.rendering.gap(gap)]
     window = Window(hub.stream.codec, messages=len(batch.messages) + 1, size=MOST_BYTES)
-    window.restart(before)
+    window.restart(batch.position.before(batch.messages))
     window.append(batch)
     frames += [entry.frame(lane.rendering) for _, entry in window.wanted(lane.selection, 0)]
     return Payload(frames) if frames else None

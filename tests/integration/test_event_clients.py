@@ -173,6 +173,26 @@ async def test_a_browser_misses_nothing(tmp_path: Path) -> None:
                 await asyncio.gather(looking, return_exceptions=True)
 
 
+async def test_a_page_of_another_site_follows_where_it_is_named(tmp_path: Path) -> None:
+    program = needed(browser)
+    port = free_port()
+    config = CONFIG.replace("retry: 50ms", f'retry: 50ms, origins: ["http://localhost:{port}"]')
+    with gate_process(config, tmp_path, port=port) as gate:
+        async with page(program, f"http://localhost:{port}/health", tmp_path) as evaluate:
+            named = (
+                f"window.source = new EventSource('{gate.url}{PATH}');"
+                "new Promise((resolve) => { source.onopen = () => resolve(1); source.onerror = () => resolve(0) })"
+            )
+            assert await evaluate(named) == 1
+            await evaluate("window.told = new Promise((resolve) => { source.onmessage = (e) => resolve(e.data) }); 1")
+            await publish(gate, range(1))
+            assert await evaluate("told") == "0"
+            gate.config.write_text(CONFIG)
+            gate.kill()
+            gate.start()
+            assert await evaluate(named) == 0
+
+
 @asynccontextmanager
 async def page(program: str, url: str, folder: Path) -> AsyncIterator[Callable[[str], Any]]:
     """A page in a browser without a screen, and a function that evaluates JavaScript in it."""

@@ -34,7 +34,7 @@ runtime:
         filter:
           asset_uuid: {key: true, required: true}
           id: {field: id, ignore_case: true}
-      - {kind: sse, path: /all, stream: assets, retry: 7s}
+      - {kind: sse, path: /all, stream: assets, retry: 7s, origins: ["https://plant.example:8443"]}
       - {kind: sse, path: /full, stream: assets, data: envelope}
       - {kind: http_stream, path: /quick, stream: quiet, ping: 20ms}
       - {kind: sse, path: /blobs, stream: blobs}
@@ -204,6 +204,22 @@ async def test_no_gzip_for_who_does_not_ask() -> None:
     headers = {"Accept-Encoding": "identity, gzip;q=0"}
     async with web(FACTORY) as (client, _), follow(client, "/all", headers=headers) as events:
         assert "content-encoding" not in events.response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "told"),
+    [
+        ("/all", "https://plant.example:8443", "https://plant.example:8443"),
+        ("/all", "https://plant.example", None),
+        ("/all", None, None),
+        ("/full", "https://plant.example:8443", None),
+    ],
+)
+async def test_pages_of_other_sites_may_read_it_where_they_are_named(path: str, origin: str | None, told: str) -> None:
+    headers = {"Origin": origin} if origin else None
+    async with web(FACTORY) as (client, _), follow(client, path, headers=headers) as events:
+        assert events.response.headers.get("access-control-allow-origin") == told
+        assert "Origin" in events.response.headers["vary"]
 
 
 async def test_head_and_options_answer() -> None:

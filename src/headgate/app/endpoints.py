@@ -28,6 +28,7 @@ def follow_route(path: str, plan: FollowPlan, hub: Hub, visitors: Visitors) -> R
         [filter_of(item) for item in plan.filters],
         Manners(ping=plan.ping, retry=plan.retry, stall=plan.stall, on_slow=plan.on_slow),
         compress=plan.compress,
+        origins=frozenset(plan.origins),
     )
 
 
@@ -54,7 +55,7 @@ def socket_door(
             rate=offer.rate,
             path=interface.path or "",
             cursors=cursors if offer.cursors else None,
-            origins=frozenset(offer.origins),
+            origins=frozenset(follow.origins),
         ),
         visitors,
     )

@@ -1,6 +1,6 @@
 """Server-Sent Events: `GET` follows a stream, from where the client was for as long as it stays."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from headgate.core.wire import NDJSON
@@ -27,6 +27,7 @@ def sse_route(
     manners: Manners,
     *,
     compress: bool,
+    origins: Collection[str],
 ) -> Route:
     """`GET path`: follow this hub's stream."""
 
@@ -37,7 +38,7 @@ def sse_route(
         await hub.come_up()
         compressed = compress and wants_gzip(request.header("accept-encoding"))
         feed = Feed(rendering, manners, Asked(hub, wanted, start, visitors, compressed))
-        return Response(content_type=media, headers=_headers(compressed), live=feed.serve)
+        return Response(content_type=media, headers=_headers(compressed, _allowed(request, origins)), live=feed.serve)
 
     return Route(
         "GET",
@@ -65,9 +66,19 @@ def _accepted(accept: str | None, events: Events) -> tuple[LiveRendering, str]:
     raise NotAcceptable(f"events come as {EVENTS} or {NDJSON}")
 
 
-def _headers(compressed: bool) -> dict[str, str]:
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Accept-Encoding"}
-    return headers | {"Content-Encoding": "gzip"} if compressed else headers
+def _allowed(request: Request, origins: Collection[str]) -> str | None:
+    """The site of the page that asks, if its browser may let it read the answer though it is another's."""
+    origin = request.header("origin")
+    return origin if origin in origins else None
+
+
+def _headers(compressed: bool, origin: str | None) -> dict[str, str]:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Accept-Encoding, Origin"}
+    if compressed:
+        headers["Content-Encoding"] = "gzip"
+    if origin is not None:
+        headers["Access-Control-Allow-Origin"] = origin
+    return headers
 
 
 _CONTENT: dict[str, dict[str, Any]] = {EVENTS: {"type": "string"}, NDJSON: {"type": "string"}}

@@ -82,6 +82,9 @@ class _Followed(_Common):
     filter: dict[ParameterName, FilterSpec] = Field(
         default_factory=dict, description="What clients may ask for, by the name of the query parameter."
     )
+    origins: list[Origin] = Field(
+        default_factory=list, description="Pages of other sites that may connect; those of this host always may."
+    )
     stall: PositiveDuration = Field(30.0, description="How long a client may take nothing before it is cut.")
     on_slow: Literal["drop_oldest", "conflate", "disconnect"] = Field(
         "drop_oldest",
@@ -141,9 +144,6 @@ class WebSocketSpec(_Bound, _Followed):
     rate: float = Field(1000.0, gt=0, le=1_000_000, description="How many frames per second a client may send.")
     cursors: bool = Field(
         False, description="Whether a client may bring a cursor: what it does not acknowledge comes again."
-    )
-    origins: list[Origin] = Field(
-        default_factory=list, description="Pages of other sites that may connect; those of this host always may."
     )
 
 

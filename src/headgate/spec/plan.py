@@ -168,6 +168,7 @@ class FollowPlan:
     stall: float = 30.0
     on_slow: str = "drop_oldest"  # drop_oldest, conflate, disconnect
     compress: bool = True
+    origins: tuple[str, ...] = ()  # of other sites' pages that may connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,6 @@ class SocketPlan:
     frame_bytes: int = 65_536
     rate: float = 1000.0  # frames per second
     cursors: bool = False
-    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

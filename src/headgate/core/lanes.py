@@ -136,11 +136,12 @@ class Follower:
 
     def _frame(self, entry: Entry) -> bytes:
         """What all get; but one who has seen more elsewhere must not be told a place that lies before that."""
-        if self._floor is not None and len(self._floor) > 1:  # partitions came in another order there
-            place = Position.parse(entry.place)
-            if (ahead := place.furthest(Position(place.epoch, self._floor))) != place:
-                return self.lane.rendering.frame(entry.message, str(ahead))
-        return entry.frame(self.lane.rendering)
+        if self._floor is None or "," not in entry.place:  # of several partitions, they came in another order there
+            return entry.frame(self.lane.rendering)
+        ahead = self._seen(entry.place)
+        if ahead == entry.place:
+            return entry.frame(self.lane.rendering)
+        return self.lane.rendering.frame(entry.message, ahead)
 
     @property
     def overtaken(self) -> bool:
@@ -164,23 +165,31 @@ class Follower:
     def _go_on(self) -> Gap | None:
         """Go on with the oldest message there is, and say what was lost; None when that was nothing of interest."""
         window, lane = self._lanes.window, self.lane
-        begin, restarted = self._place, self._epoch != window.epoch
+        begin, restarted = self._seen(self._place), self._epoch != window.epoch
+        self._floor = None if restarted else self._floor
         still_there = sum(1 for _ in window.wanted(lane.selection, window.oldest, self._floor))
         elsewhere = window.lost - self._lost
         missed = lane.count - self._count - still_there + elsewhere
-        if not restarted and self._floor is not None and window.covers(Position(window.epoch, self._floor)):
+        if self._floor is not None and window.covers(Position(window.epoch, self._floor)):
             missed = 0  # it has seen elsewhere what did not come here
         self.lag(window.oldest, lane.count - still_there)
-        self._floor = None if restarted else self._floor
-        if not missed and not restarted:
+        end = self._seen(str(window.tail))
+        if not restarted and (not missed or begin == end):
             return None
         return Gap(
             missed=None if restarted else missed,
             of="stream" if elsewhere or (self._floor is not None and self._is_ahead) else "subscription",
             reason="restarted" if restarted else "overtaken",
             begin=begin,
-            end=str(window.tail),
+            end=end,
         )
+
+    def _seen(self, place: str) -> str:
+        """This place, or where it had been further on elsewhere."""
+        if self._floor is None:
+            return place
+        here = Position.parse(place)
+        return str(here.furthest(Position(here.epoch, self._floor)))
 
     def stop(self) -> None:
         """Get nothing more."""
@@ -267,9 +276,9 @@ class Lanes:
         numbers = window.append(batch)
         for lane, entries in self._sort(numbers).items():
             self._dispatch(lane, entries)
-        window.trim()
         for follower in list(self.ahead):
             follower.listener.wake()
+        window.trim()  # only now: they may want what a large batch brought and pushes out at once
 
     def _sort(self, numbers: range) -> dict[Lane, list[tuple[int, Entry]]]:
         """Which lane wants which of these messages."""

@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import json
+import socket
 import weakref
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -492,6 +494,23 @@ async def test_a_client_that_takes_nothing_for_too_long_is_cut_and_freed() -> No
         assert "headgate_visitors_cut_total 1.0" in (await client.get("/metrics")).text
 
 
+async def test_a_client_that_reads_a_byte_now_and_then_is_cut_like_one_that_reads_nothing() -> None:
+    async with web(SLOW) as (_, served):
+        place = urlsplit(served.url)
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((place.hostname, place.port))
+        slow.sendall(b"GET /cut HTTP/1.1\r\nHost: x\r\n\r\n")
+        await eventually(lambda: len(served.gate.visitors) == 1)
+        await fill(served, 0, 200)
+        async with asyncio.timeout(PATIENCE):
+            while served.gate.visitors.stats.cut == 0:
+                slow.recv(1)
+                await asyncio.sleep(0.01)
+        slow.close()
+        assert len(served.gate.visitors) == 0
+
+
 async def test_where_nothing_may_be_lost_a_client_that_falls_behind_is_cut() -> None:
     async with web(SLOW) as (_, served), stalled(served, "/strict") as slow:
         await fill(served, 0, 400)
@@ -524,7 +543,7 @@ async def test_who_leaves_is_freed_at_once_without_the_garbage_collector() -> No
             gc.enable()
 
 
-async def test_thousands_who_come_and_go_leave_nothing() -> None:
+async def test_ten_thousand_who_come_and_go_leave_nothing() -> None:
     async with web(FACTORY) as (_, served):
 
         async def visit(number: int) -> None:
@@ -534,7 +553,7 @@ async def test_thousands_who_come_and_go_leave_nothing() -> None:
                     await connection.reader.readuntil(b"id: ")
                 connection.leave()
 
-        for first in range(0, 3000, 50):
+        for first in range(0, 10_000, 50):
             await asyncio.gather(*(visit(number) for number in range(first, first + 50)))
         await eventually(lambda: len(served.gate.visitors) == 0)
         lanes = served.gate.hubs["assets"].lanes

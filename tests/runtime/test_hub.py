@@ -90,6 +90,17 @@ async def test_it_reads_while_somebody_follows_and_a_little_longer() -> None:
         await eventually(lambda: stream.readers == 0)
 
 
+async def test_one_that_does_not_read_keeps_nothing() -> None:
+    async with hubs() as (hub, stream):
+        await publish(stream, *range(10))
+        async with following(hub, Oldest()) as client:
+            assert len(client.values) == 10
+        await eventually(lambda: stream.readers == 0)
+        assert hub.window._bytes == len(hub.window._entries) == 0
+        async with following(hub, Oldest()) as client:
+            assert len(client.values) == 10
+
+
 async def test_it_stays_when_it_is_told_to_and_goes_when_it_is_told_so() -> None:
     async with hubs() as (hub, stream):
         hub.stay(True)

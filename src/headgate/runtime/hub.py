@@ -24,6 +24,7 @@ MOST_BYTES = 64 * 1024 * 1024  # of a window
 LINGER = 30.0  # seconds that a hub stays up with nobody there
 PATIENCE = 3.0  # seconds that a newcomer waits for a hub to come up
 CATCH_UP = 2.0  # seconds that a poll waits for the hub to read what the stream has
+NOWHERE = Position("", {})
 REPLAYS = 8  # readers of what is older than the window, at once
 
 
@@ -118,7 +119,7 @@ class Hub:
             self._pump.cancel()
             self._pump = None
         self._up.clear()
-        self.window.epoch = ""  # what comes by the time that it is up again does not follow on what is here
+        self.window.restart(NOWHERE)  # what comes by the time that it is up again does not follow on what is here
 
     async def close(self) -> None:
         """Read no longer, and tell all who follow."""

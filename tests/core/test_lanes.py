@@ -358,6 +358,21 @@ def test_who_is_overtaken_by_what_it_does_not_want_is_told_nothing() -> None:
     assert payload.frames == [b"0 4 e:5"]
 
 
+def test_who_wants_nothing_gets_nothing_and_may_go_last() -> None:
+    lanes = gate()
+    nothing, one = Taker(), Taker()
+    followers = [lanes.enter(by_key("a"), Plain(), one), lanes.enter(by_key(), Plain(), nothing)]
+    for follower in followers:
+        follower.begin()
+    lanes.publish(batch(0, b"a"))
+    assert (len(one.frames), nothing.frames) == (1, [])
+    followers[1].begin_after(Position("e", {0: 0}))
+    assert taken(followers[1]) == []
+    for follower in followers:
+        lanes.leave(follower)
+    assert lanes._lanes == lanes._found == {}
+
+
 def test_all_are_told_when_the_stream_ends() -> None:
     lanes = gate()
     takers = [Taker(), Taker(room=False), Taker()]

@@ -251,13 +251,13 @@ class Lanes:
 
     def _remove(self, lane: Lane) -> None:
         del self._lanes[lane.selection, lane.rendering]
-        answers = self._found[lane.selection.shape]
+        answers = self._found.get(lane.selection.shape, {})
         for answer in lane.selection.answers():
             answers[answer].remove(lane)
             if not answers[answer]:
                 del answers[answer]
         if not answers:
-            del self._found[lane.selection.shape]
+            self._found.pop(lane.selection.shape, None)
 
     def end(self) -> None:
         """Tell all that the stream is closed."""

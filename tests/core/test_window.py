@@ -1,6 +1,7 @@
 """The window: one series over all partitions, places that are exact, and bounds that hold."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_the_oldest_go_by_number_when_all_had_them() -> None:
 
 def test_the_oldest_go_by_weight_and_a_single_one_may_be_too_heavy() -> None:
     made = window(size=5000)
-    made.append(batch(*((0, n) for n in range(10)), value=b"x" * 744))
+    made.append(batch(*((0, n) for n in range(10)), value=b"x" * 480))
     made.trim()
     assert len(places(made)) == 5
     made.append(batch((0, 10), value=b"x" * 10_000))
@@ -84,7 +85,42 @@ def test_nothing_stays_of_keys_that_are_gone() -> None:
     for number in range(1000):
         made.append(Batch([Message(value=b"", key=b"%d" % number, offset=number)], Position("e", {0: number + 1})))
         made.trim()
-    assert len(made._numbers) == 2
+    assert len(made._last) == 2
+    made.restart(Position("f", {0: 0}))
+    made.append(batch((0, 0), keys="a", epoch="f"))
+    assert len(made._last) == 1
+
+
+def test_all_that_a_message_brings_has_its_weight() -> None:
+    heavy = [
+        Message(value=b"x" * 1000, offset=0),
+        Message(value=b"", key=b"k" * 1000, offset=1),
+        Message(value=b"", headers=(("h" * 500, b"v" * 500),), offset=2),
+    ]
+    for message in heavy:
+        made = window(size=1500)
+        made.append(Batch([message], Position("e", {0: message.offset + 1})))
+        assert len(places(made)) == 1
+        made.trim()
+        assert (places(made), made._bytes) == ([], 0)
+
+
+@pytest.mark.parametrize("keys", [1, 20_000])
+@pytest.mark.parametrize("partitions", [1, 50])
+def test_what_it_takes_is_about_what_it_says(keys: int, partitions: int) -> None:
+    made = window(messages=20_000)
+    made.restart(Position("e", dict.fromkeys(range(partitions), 0)))
+    tracemalloc.start()
+    for number in range(0, 20_000, partitions):
+        offset = number // partitions
+        messages = [
+            Message(value=b"%100d" % number, key=b"%d" % ((number + p) % keys), partition=p, offset=offset)
+            for p in range(partitions)
+        ]
+        made.append(Batch(messages, Position("e", dict.fromkeys(range(partitions), offset + 1))))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.5 * made._bytes < taken < 1.5 * made._bytes
 
 
 def test_it_covers_what_comes_after_its_tail_in_every_partition_of_the_same_life() -> None:

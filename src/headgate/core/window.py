@@ -5,7 +5,6 @@ arrival. Whoever follows the stream is a number in this series.
 """
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -60,14 +59,22 @@ class Rendering(Protocol):
 class Entry:
     """A message in the window, with what was made of it for its readers: each of them made once."""
 
-    __slots__ = ("_codec", "_frames", "_value", "message", "place")
+    __slots__ = ("_codec", "_frames", "_value", "before", "message", "place")
 
-    def __init__(self, message: Message[bytes], place: str, codec: Codec[Any]) -> None:
+    def __init__(self, message: Message[bytes], place: str, codec: Codec[Any], before: int = -1) -> None:
         self.message = message
         self.place = place
+        self.before = before  # the number of the message before it that has its key; -1: there is none
         self._codec = codec
         self._frames: dict[Hashable, bytes] | None = None
         self._value: Any = _NOT_DECODED
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes, beside what was made of it."""
+        message = self.message
+        headers = sum(len(name) + len(data) for name, data in message.headers)
+        return _OVERHEAD + len(message.value) + len(message.key or b"") + headers + len(self.place)
 
     def decoded(self) -> Any:
         """The message's value; None when its codec refuses it."""
@@ -88,11 +95,11 @@ class Entry:
 
 
 _NOT_DECODED = object()
-_OVERHEAD = 256  # bytes that an entry takes beside its value
+_OVERHEAD = 512  # bytes that an entry takes beside what varies
 
 
 class Window:
-    """Keeps at most so many `messages`, and about so many bytes (`size`) of values."""
+    """Keeps at most so many `messages`, and about so many bytes (`size`)."""
 
     def __init__(self, codec: Codec[Any], *, messages: int, size: int) -> None:
         self.capacity, self.most_bytes = messages, size
@@ -101,7 +108,7 @@ class Window:
         self.lost = 0  # messages of the stream that never came here
         self._codec = codec
         self._entries: dict[int, Entry] = {}
-        self._numbers: dict[bytes, deque[int]] = {}  # key -> the numbers of its messages
+        self._last: dict[bytes, int] = {}  # key -> the number of its last message
         self._reach: dict[int, int] = {}  # partition -> the offset from which on all is here
         self._head: dict[int, int] = {}  # partition -> the offset that comes next
         self._texts: dict[int, str] = {}
@@ -134,7 +141,7 @@ class Window:
         self.lost += missed
         self.oldest = self.newest
         self._entries.clear()
-        self._numbers.clear()
+        self._last.clear()
         self._bytes = 0
         self._reach, self._head = dict(position.offsets), dict(position.offsets)
         self._texts = {partition: f"{partition}-{offset}" for partition, offset in sorted(self._head.items())}
@@ -143,10 +150,13 @@ class Window:
         """Keep a batch that follows on what is here, and give its numbers. `trim` when all had it."""
         first = self.newest
         for message in batch.messages:
-            self._entries[self.newest] = Entry(message, self._place_after(message), self._codec)
-            if message.key is not None:
-                self._numbers.setdefault(message.key, deque()).append(self.newest)
-            self._bytes += len(message.value) + _OVERHEAD
+            key = message.key
+            before = -1 if key is None else self._last.get(key, -1)
+            entry = Entry(message, self._place_after(message), self._codec, before)
+            self._entries[self.newest] = entry
+            self._bytes += entry.weight
+            if key is not None:
+                self._last[key] = self.newest
             self.newest += 1
         for partition, offset in batch.position.offsets.items():
             if self._head.get(partition) != offset:
@@ -173,14 +183,12 @@ class Window:
         self._texts[partition] = f"{partition}-{offset}"
 
     def _drop_oldest(self) -> None:
-        message = self._entries.pop(self.oldest).message
+        entry = self._entries.pop(self.oldest)
+        message = entry.message
         self._reach[message.partition] = message.offset + 1
-        self._bytes -= len(message.value) + _OVERHEAD
-        if message.key is not None:
-            numbers = self._numbers[message.key]
-            numbers.popleft()
-            if not numbers:
-                del self._numbers[message.key]
+        self._bytes -= entry.weight
+        if message.key is not None and self._last[message.key] == self.oldest:
+            del self._last[message.key]
         self.oldest += 1
 
     def covers(self, position: Position) -> bool:
@@ -223,8 +231,8 @@ class Window:
 
     def _tail_of(self, key: bytes, first: int) -> list[int]:
         tail = []
-        for number in reversed(self._numbers.get(key, ())):
-            if number < first:
-                break
+        number = self._last.get(key, -1)
+        while number >= first:
             tail.append(number)
+            number = self._entries[number].before
         return tail[::-1]

@@ -151,12 +151,33 @@ def test_a_place_is_found_also_where_offsets_have_holes(offset: int, number: int
     assert made.seek({0: offset}) == number
 
 
-def test_of_several_partitions_everything_may_come_after_a_place() -> None:
+@pytest.mark.parametrize(
+    ("offsets", "number"),
+    [
+        ({}, 0),
+        ({0: 1}, 1),
+        ({1: 2}, 0),
+        ({0: 1, 1: 1}, 2),
+        ({0: 2, 1: 1}, 3),
+        ({0: 1, 1: 2}, 2),
+        ({0: 2, 1: 2}, 4),
+        ({0: 9, 1: 9, 2: 9}, 4),
+    ],
+)
+def test_of_several_partitions_a_place_is_before_the_first_message_that_it_has_not(
+    offsets: dict[int, int], number: int
+) -> None:
     made = window()
-    made.append(batch((0, 0), (1, 0)))
-    assert made.seek({0: 1, 1: 1}) == 0
-    found = made.wanted(EVERYTHING, 0, {0: 1})
-    assert [entry.message.partition for _, entry in found] == [1]
+    made.restart(Position("e", {0: 0, 1: 0}))
+    made.append(batch((0, 0), (1, 0), (0, 1), (1, 1)))
+    assert made.seek(offsets) == number
+
+
+def test_what_lies_before_a_place_among_what_does_not_is_left_out() -> None:
+    made = window()
+    made.append(batch((0, 0), (1, 0), (0, 1)))
+    found = made.wanted(EVERYTHING, made.seek({0: 2}), {0: 2})
+    assert [(entry.message.partition, entry.message.offset) for _, entry in found] == [(1, 0)]
 
 
 def test_the_place_before_a_message_is_the_one_after_the_last() -> None:

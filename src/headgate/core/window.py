@@ -202,13 +202,13 @@ class Window:
         return any(offset > self._head.get(partition, 0) for partition, offset in offsets.items())
 
     def seek(self, offsets: Mapping[int, int]) -> int:
-        """The number of the first message that may come after this place: exact where there is one partition."""
-        if len(self._head) != 1:
-            return self.oldest
-        [partition] = self._head
-        kept = range(self.oldest, self.newest)
-        wanted = offsets.get(partition, 0)
-        return self.oldest + bisect_left(kept, wanted, key=lambda number: self._entries[number].message.offset)
+        """The number of the first message that may come after this place: those before it do not."""
+
+        def is_beyond(number: int) -> bool:
+            reached = Position.parse(self._entries[number].place).offsets
+            return any(offset > offsets.get(partition, 0) for partition, offset in reached.items())
+
+        return self.oldest + bisect_left(range(self.oldest, self.newest), True, key=is_beyond)
 
     def wanted(
         self, selection: Selection, first: int, floor: Mapping[int, int] | None = None

@@ -1,0 +1,1 @@
+"""Stores: the databases that records go into. One contract, and one suite that every store passes."""

@@ -12,6 +12,8 @@ HeadgateError
 │   └── NotAcceptable    no representation that the client accepts
 ├── NotFound             no such stream or path
 ├── TooMuch              more than the gate does for one client at once
+├── KeyReused            an idempotency key was used for another request
+├── Busy                 what this request needs has too much to do; come again
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
@@ -120,6 +122,18 @@ class TooMuch(HeadgateError):
     """The client asks for more than the gate does for one at once."""
 
     code, status = "too_much", 422
+
+
+class KeyReused(HeadgateError):
+    """The idempotency key of this request was used for another one."""
+
+    code, status = "idempotency_key_reused", 422
+
+
+class Busy(HeadgateError):
+    """What this request needs does not keep up; nothing of it was done."""
+
+    code, status, retriable = "busy", 429, True
 
 
 class Refused(HeadgateError):

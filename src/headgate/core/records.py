@@ -34,14 +34,14 @@ class Parsed:
     rows: tuple[Rows, ...]
     faults: tuple[Fault, ...]
     lines: int
-    _text: str = field(repr=False)
-    _first: int = field(repr=False)
-    _layouts: Mapping[str, Layout] = field(repr=False)
+    text: str = field(repr=False)
+    first: int = field(repr=False)
+    layouts: Mapping[str, Layout] = field(repr=False)
 
     def numbered(self) -> tuple[Rows, ...]:
         """The same rows, each with the number of its line before it: for when the database refuses one of them."""
         refused = {fault.line_number for fault in self.faults}
-        return numbered_rows(self._text, self._first, refused, self._layouts)
+        return numbered_rows(self.text, self.first, refused, self.layouts)
 
 
 class RecordParser:

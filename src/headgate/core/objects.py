@@ -105,10 +105,13 @@ def _rows(text: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold something, each with the number of its first line."""
     reader = csv.reader(StringIO(text, newline=""))
     line = 0
-    for cells in reader:
-        if cells:
-            yield first_line + line, cells
-        line = reader.line_num
+    try:
+        for cells in reader:
+            if cells:
+                yield first_line + line, cells
+            line = reader.line_num
+    except csv.Error as error:
+        raise CodecError(f"line {first_line + line} is no CSV: {error}") from None
 
 
 def _printable(line: str) -> str:

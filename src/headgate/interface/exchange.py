@@ -1,7 +1,7 @@
 """The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -29,7 +29,19 @@ class ClientGone(Exception):
 class Request:
     """What a client sent."""
 
-    __slots__ = ("_headers", "_held", "_query", "_workload", "id", "limit", "method", "path", "receive", "scope")
+    __slots__ = (
+        "_headers",
+        "_held",
+        "_query",
+        "_workload",
+        "id",
+        "limit",
+        "method",
+        "path",
+        "read",
+        "receive",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -46,6 +58,7 @@ class Request:
         self.limit = limit
         self.id = id
         self.receive = receive
+        self.read = False  # the body, to its end
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._workload = workload
@@ -77,17 +90,30 @@ class Request:
         self._begin(self._declared_length())
         chunks: list[bytes] = []
         size = 0
-        more = True
-        while more:
-            event = await self.receive()
-            if event["type"] == "http.disconnect":
-                raise ClientGone
-            chunk, more = event.get("body", b""), event.get("more_body", False)
-            if (size := size + len(chunk)) > self.limit:
-                raise self._too_large()
+        async for chunk in self._received():
+            size += len(chunk)
             self._hold(size)
             chunks.append(chunk)
         return b"".join(chunks)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, for those who hold little of it at once. The limit is the same."""
+        self._declared_length()
+        self._begin(0)
+        async for chunk in self._received():
+            yield chunk
+
+    async def _received(self) -> AsyncIterator[bytes]:
+        size = 0
+        while not self.read:
+            event = await self.receive()
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = event.get("body", b"")
+            if (size := size + len(chunk)) > self.limit:
+                raise self._too_large()
+            self.read = not event.get("more_body", False)
+            yield chunk
 
     def _declared_length(self) -> int:
         text = self.header("content-length")

@@ -1,5 +1,8 @@
 """The gate's counters: plain numbers, counted where things happen, read by `/metrics` and `/streams`."""
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -42,3 +45,39 @@ class WebStats:
     def count_error(self, code: str) -> None:
         """One request ended in this error of the tree."""
         self.errors[code] = self.errors.get(code, 0) + 1
+
+
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_RECENT = 60  # seconds that count for the rate
+
+
+@dataclass(slots=True)
+class IngestStats:
+    """What came in for the database. Entities come from the plan, so the labels are bounded."""
+
+    messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # by entity and success, duplicate or error
+    durations: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))  # requests by how long they took
+    seconds: float = 0.0
+    _by_second: dict[int, int] = field(default_factory=dict)
+
+    def count_messages(self, good: Mapping[str, int], duplicates: Mapping[str, int], bad: Mapping[str, int]) -> None:
+        """Messages that are settled."""
+        for status, counts in (("success", good), ("duplicate", duplicates), ("error", bad)):
+            for entity, count in counts.items():
+                if count:
+                    self.messages[entity, status] += count
+
+    def count_request(self, seconds: float, now: float) -> None:
+        """One request is answered."""
+        self.durations[bisect_left(DURATIONS, seconds)] += 1
+        self.seconds += seconds
+        second = int(now)
+        self._by_second[second] = self._by_second.get(second, 0) + 1
+        if len(self._by_second) > 2 * _RECENT:
+            self._by_second = {at: count for at, count in self._by_second.items() if at > second - _RECENT}
+
+    def requests_per_second(self, now: float, since: float) -> float:
+        """Of the last minute, or of the time since the start when that is shorter."""
+        span = min(max(now - since, 1.0), float(_RECENT))
+        recent = sum(count for at, count in self._by_second.items() if at > now - span - 1)
+        return round(recent / span, 1)

@@ -43,13 +43,18 @@ class Upload:
         self._check()
         task = asyncio.create_task(self._settle(piece))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
     async def settled(self) -> None:
         """Return when all that was taken is kept. Raises what keeping it raised."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._check()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, for it is kept as the failure
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -62,7 +67,8 @@ class Upload:
             async with self._keeping:
                 if self._failure is None:  # after a gap nothing more is kept
                     await self._keep(page)
-        except Exception as error:  # the root of a piece's task: whoever puts the next one is told
-            self._failure = self._failure or error
+        except Exception as error:
+            self._failure = self._failure or error  # whoever puts the next one is told
+            raise
         finally:
             self._slots.release()

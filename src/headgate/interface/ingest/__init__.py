@@ -1,0 +1,1 @@
+"""The `ingest` interface: messages of entities, over HTTP, into the database."""

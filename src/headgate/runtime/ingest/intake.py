@@ -1,0 +1,141 @@
+"""The intake: what an ingest interface keeps its messages with."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from headgate.core.cut import Piece
+from headgate.core.entity import Entity, Fault, Record
+from headgate.core.kinds import shown
+from headgate.core.objects import ObjectReader
+from headgate.core.page import LineReader, Page
+from headgate.runtime.ingest.answers import Memory
+from headgate.runtime.ingest.database import Database
+from headgate.runtime.ingest.group import Group, M
+from headgate.runtime.ingest.keeping import Keeping
+from headgate.runtime.ingest.settled import Settled
+from headgate.runtime.stats import IngestStats
+from headgate.runtime.tasks import Tasks
+from headgate.store.base import Duplicates
+
+logger = logging.getLogger("headgate.ingest")
+UNKNOWN = "unknown"  # whose a message is that names no entity
+_LOGGED, _LOGGED_WITHIN = 10, 10.0  # refused messages that are logged in so many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an ingest interface allows, and what it does when nobody says otherwise."""
+
+    atomic: bool = False
+    duplicates: Mapping[str, Duplicates] = field(default_factory=dict)
+    line_bytes: int = 65_536
+    most_errors: int = 10_000
+    most_items: int | None = None
+    most_bytes: int | None = None
+    most_uploads: int = 16
+
+
+class Intake:
+    """One ingest interface's way into the database."""
+
+    def __init__(
+        self, path: str, entities: Sequence[Entity], terms: Terms, database: Database, stats: IngestStats, tasks: Tasks
+    ) -> None:
+        self.path, self.entities, self.terms, self.database = path, tuple(entities), terms, database
+        self.memory = Memory(path)
+        self.lines = LineReader(entities)
+        self.objects = ObjectReader(entities, entities[0] if len(entities) == 1 else None)
+        self.uploads = 0
+        self._stats, self._tasks = stats, tasks
+        self._generated = {e.name for e in entities if e.storage is not None and e.storage.generated}
+        self._line_groups: dict[tuple[Duplicates | None, bool], Group[bytes]] = {}
+        self._record_groups: dict[tuple[Duplicates | None, bool], Group[Record]] = {}
+        self._log = _Sample(_LOGGED, _LOGGED_WITHIN, time.monotonic)
+
+    def __repr__(self) -> str:
+        return f"<Intake {self.path}: {len(self.entities)} entities, {self.uploads} uploads>"
+
+    def entity(self, name: str) -> Entity | None:
+        """The entity of this name."""
+        return next((entity for entity in self.entities if entity.name == name), None)
+
+    def duplicates(self, asked: Duplicates | None) -> Mapping[str, Duplicates]:
+        """What becomes of duplicates, by entity."""
+        return self.terms.duplicates if asked is None else dict.fromkeys((e.name for e in self.entities), asked)
+
+    def is_generated(self, entity: str) -> bool:
+        """Whether the database makes its keys."""
+        return entity in self._generated
+
+    def line_group(self, asked: Duplicates | None, *, generated: bool) -> Group[bytes]:
+        """Where a single line is kept."""
+        if (asked, generated) not in self._line_groups:
+            self._line_groups[asked, generated] = self._group(self._read_lines, asked, generated)
+        return self._line_groups[asked, generated]
+
+    def record_group(self, asked: Duplicates | None, *, generated: bool) -> Group[Record]:
+        """Where a single record is kept."""
+        if (asked, generated) not in self._record_groups:
+            self._record_groups[asked, generated] = self._group(self.objects.page, asked, generated)
+        return self._record_groups[asked, generated]
+
+    def _group(self, read: Callable[[Sequence[M]], Page], asked: Duplicates | None, generated: bool) -> Group[M]:
+        group = Group(self.database, read, Keeping(self.duplicates(asked)), with_ids=generated)
+        group.start(self._tasks)
+        return group
+
+    def _read_lines(self, lines: Sequence[bytes]) -> Page:
+        return self.lines.read(Piece(b"\n".join(lines), 1))
+
+    def note(self, settled: Settled) -> None:
+        """Count a page that is kept, and tell the log of some of what was refused."""
+        passed = settled.skipped
+        entities = dict(settled.page.messages()) if passed else {}
+        duplicates = Counter(entities[number] or UNKNOWN for number in passed)
+        good = Counter({entity: count - duplicates[entity] for entity, count in settled.accepted.items()})
+        self._stats.count_messages(good, duplicates, Counter(fault.entity or UNKNOWN for fault in settled.faults))
+        for fault in settled.faults[:_LOGGED]:
+            self.note_refused(fault)
+
+    def note_one(self, entity: str, fault: Fault | None, *, skipped: bool = False) -> None:
+        """Count a single message."""
+        one = {entity: 1}
+        if fault is None:
+            self._stats.count_messages({} if skipped else one, one if skipped else {}, {})
+        else:
+            self._stats.count_messages({}, {}, {fault.entity or UNKNOWN: 1})
+            self.note_refused(fault)
+
+    def note_request(self, seconds: float) -> None:
+        """Count a request."""
+        self._stats.count_request(seconds, time.monotonic())
+
+    def note_refused(self, fault: Fault) -> None:
+        """Tell the log of what was refused, if it has not heard of too many."""
+        if (left_out := self._log.take()) is not None:
+            facts = {"path": self.path, "entity": fault.entity, "line_number": fault.line_number}
+            told = {"reason": fault.message, "line": shown(fault.line), "not_logged_before": left_out}
+            logger.warning("refused a message", extra=facts | told)
+
+
+class _Sample:
+    """Lets so many through in so many seconds, and counts the others."""
+
+    def __init__(self, most: int, within: float, clock: Callable[[], float]) -> None:
+        self._most, self._within, self._clock = most, within, clock
+        self._since, self._taken, self._left_out = clock(), 0, 0
+
+    def take(self) -> int | None:
+        """How many were left out since the last one; None when this one is left out, too."""
+        now = self._clock()
+        if now - self._since >= self._within:
+            self._since, self._taken = now, 0
+        if self._taken >= self._most:
+            self._left_out += 1
+            return None
+        self._taken += 1
+        left_out, self._left_out = self._left_out, 0
+        return left_out

@@ -11,6 +11,7 @@ from typing import Any, Self
 from headgate import __version__
 from headgate.app.connect import Connections
 from headgate.app.endpoints import follow_route, socket_door
+from headgate.app.ingest import Ingest
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
@@ -44,6 +45,7 @@ class Gate:
         self.hubs: dict[str, Hub] = {}
         self.tasks = Tasks()
         self.visitors = Visitors(self.tasks, time.monotonic)
+        self.ingest = Ingest(self.tasks)
         self._cursors = Cursors()
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
@@ -62,6 +64,8 @@ class Gate:
             visitors=self.visitors,
             polled=self._polled,
             web=self._web,
+            ingest=self.ingest.stats,
+            more_health=self.ingest.health,
         )
         self.app = Boundary(
             behind=Pages(plan.service.name, __version__, lambda: self.app.router.routes),
@@ -100,6 +104,7 @@ class Gate:
         for declaration in self._declared.values():
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = Node(declaration, self.streams)
+        await self.ingest.become(plan)
         self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
             if not node.running:
@@ -115,7 +120,7 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = self._ops.routes()
+        routes = [*self._ops.routes(), *self.ingest.routes()]
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -161,7 +166,7 @@ class Gate:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        return list(dict.fromkeys([*draining, *self._connections.troubles(), *unread]))
+        return list(dict.fromkeys([*draining, *self._connections.troubles(), *unread, *self.ingest.troubles()]))
 
     async def reload(self, plan: Plan) -> None:
         """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
@@ -219,6 +224,7 @@ class Gate:
         seconds = self.plan.service.drain_seconds if seconds is None else seconds
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
         await self.tasks.stop()
+        await self.ingest.close()
         for name in list(self.streams):
             await self._close_stream(name)
         await self._connections.close()

@@ -138,6 +138,10 @@ class LineReader:
     def __repr__(self) -> str:
         return f"<LineReader of {self._parser!r}>"
 
+    def layout(self, line: bytes) -> Layout | None:
+        """The layout that a line's prefix names."""
+        return self._parser.layouts.get(line[: line.find(DELIMITER.encode())].decode(errors="replace"))
+
     def identity(self, line: str) -> tuple[str, list[Value]]:
         """The entity and the key of a line that has no fault; no key where the database makes it."""
         prefix, *cells = line.split(DELIMITER)

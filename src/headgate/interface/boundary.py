@@ -128,16 +128,17 @@ class Boundary:
         try:
             if self.draining and not route.open_while_draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
-            return await route.endpoint(request)
+            response = await route.endpoint(request)
         except HeadgateError as error:
-            self._stats.count_error(error.code)
-            return render(error, request)
+            response = (route.failure or render)(error, request)
         except ClientGone:
             raise
         except Exception:  # the root of a request's task: whatever broke, the client gets an answer
             logger.exception("request failed", extra={"path": request.path, "request_id": request.id})
-            self._stats.count_error("internal")
-            return _failure(request)
+            response = _failure(request)
+        if response.failed is not None:
+            self._stats.count_error(response.failed)
+        return response
 
 
 class _Outgoing:
@@ -180,6 +181,7 @@ def _without_route(request: Request, allowed: list[str]) -> Response:
 def render(error: HeadgateError, request: Request) -> Response:
     """The one form that an error of the tree has on the web."""
     response = _error(error.status, str(error), error.code, request)
+    response.failed = error.code
     if error.retriable:
         response.headers["Retry-After"] = "1"
     if isinstance(error, BodyTooLarge):
@@ -189,7 +191,9 @@ def render(error: HeadgateError, request: Request) -> Response:
 
 
 def _failure(request: Request) -> Response:
-    return _error(500, "the gate failed on this request; its log has the reason", "internal", request)
+    response = _error(500, "the gate failed on this request; its log has the reason", "internal", request)
+    response.failed = "internal"
+    return response
 
 
 def _error(status: int, message: str, code: str, request: Request) -> Response:

@@ -191,6 +191,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     live: Live | None = None  # writes the body itself, for as long as it likes
+    failed: str | None = None  # the code of the error that it tells of
     unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
 

@@ -1,10 +1,11 @@
 """The counters in Prometheus form. Labels come from the plan alone, so their number is bounded."""
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import WebStats
+from headgate.runtime.stats import DURATIONS, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 
 
@@ -22,13 +23,15 @@ def expose(
     hubs: Mapping[str, Hub],
     visitors: Visitors,
     web: WebStats,
+    ingest: IngestStats,
     dropped: Mapping[str, int],
     *,
     ready: bool,
 ) -> bytes:
     """All counters, as text."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot([*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]))
+    metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
+    registry.register(_Snapshot([*metrics, *_ingest_metrics(ingest)]))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -87,6 +90,18 @@ def _web_metrics(web: WebStats) -> Iterator[Metric]:
     errors = {(code,): count for code, count in web.errors.items()}
     yield _counter("headgate_http_errors", "requests that ended in an error", ["code"], errors)
     yield GaugeMetricFamily("headgate_http_requests_in_flight", "requests just now", value=web.in_flight)
+
+
+def _ingest_metrics(ingest: IngestStats) -> Iterator[Metric]:
+    # These names are those of the systems that an ingest interface takes the place of.
+    yield _counter("ingestion_messages", "Total messages processed", ["entity", "status"], ingest.messages)
+    duration = HistogramMetricFamily("ingestion_duration_seconds", "Time that ingest requests took")
+    total, buckets = 0, []
+    for bound, count in zip([*DURATIONS, inf], ingest.durations, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == inf else str(bound), float(total)))
+    duration.add_metric([], buckets, ingest.seconds)
+    yield duration
 
 
 def _counter(name: str, help_text: str, labels: list[str], counts: Mapping[Any, float]) -> Metric:

@@ -11,7 +11,7 @@ from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import WebStats
+from headgate.runtime.stats import IngestStats, WebStats
 from headgate.runtime.stream import Stream
 from headgate.transport.base import Extent
 
@@ -33,6 +33,8 @@ class Ops:
         visitors: Visitors,
         polled: Mapping[str, Stream],
         web: WebStats,
+        ingest: IngestStats,
+        more_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._info = info
         self._issues = issues
@@ -42,6 +44,8 @@ class Ops:
         self._visitors = visitors
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
+        self._ingest = ingest
+        self._more_health = more_health
 
     def routes(self) -> list[Route]:
         """The routes that are always there, also while the gate shuts down."""
@@ -66,7 +70,7 @@ class Ops:
             answer |= next(iter(queues.values()))
         elif queues:
             answer["endpoints"] = queues
-        return json(answer)
+        return json(answer | await self._more_health())
 
     async def _queue_sizes(self) -> list[tuple[str, int | None]]:
         extents = await _extents(self._polled)
@@ -107,7 +111,14 @@ class Ops:
         extents = await _extents(self._streams)
         drops = {name: extent.dropped for name, extent in extents.items() if isinstance(extent, Extent)}
         body = expose(
-            self._streams, self._nodes, self._hubs, self._visitors, self._web, drops, ready=not self._issues()
+            self._streams,
+            self._nodes,
+            self._hubs,
+            self._visitors,
+            self._web,
+            self._ingest,
+            drops,
+            ready=not self._issues(),
         )
         return Response(200, body, METRICS)
 

@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.errors import HeadgateError
 from headgate.interface.exchange import Request, Response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Failure = Callable[[HeadgateError, Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Route:
     body: dict[str, dict[str, Any]] = field(default_factory=dict)  # media type -> schema
     answers: Sequence[Answer] = ()
     open_while_draining: bool = False
+    failure: Failure | None = None  # what an error looks like here, where that is not as everywhere
 
 
 class Router:

@@ -8,6 +8,7 @@ from headgate.spec.values import (
     Dotted,
     EventName,
     Name,
+    Names,
     Origin,
     ParameterName,
     Pattern,
@@ -147,6 +148,28 @@ class WebSocketSpec(_Bound, _Followed):
     )
 
 
+Duplicate = Literal["skip", "error", "update"]
+
+
+class IngestSpec(_Common):
+    """Messages of entities go into the database."""
+
+    kind: Literal["ingest"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served: `/message`, `/batch` and `/stream` stand below it.")
+    entities: Names | None = Field(None, description="The entities that it takes; default: all that have a message.")
+    mode: Literal["best_effort", "atomic"] = Field(
+        "best_effort", description="What becomes of a batch with bad lines, when a client does not say."
+    )
+    on_duplicate: Duplicate | dict[Name, Duplicate] = Field(
+        "skip", description="What becomes of a row whose key is there already; or that for each entity."
+    )
+    load: Names = Field(default_factory=list, description="Files of messages that are kept at the start.")
+    line_bytes: int = Field(65_536, ge=100, le=2**24, description="The longest line.")
+    max_errors: int = Field(10_000, ge=0, le=1_000_000, description="How many errors an answer holds.")
+    max_batch_items: int | None = Field(None, ge=1, description="The most messages in a batch; default: any number.")
+    uploads: int = Field(16, ge=1, le=1000, description="How many batches and streams may come at once.")
+
+
 class GraphQLSpec(_Bound):
     """Queries and subscriptions."""
 
@@ -154,7 +177,8 @@ class GraphQLSpec(_Bound):
 
 
 InterfaceSpec = Annotated[
-    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | GraphQLSpec, Field(discriminator="kind")
+    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | IngestSpec | GraphQLSpec,
+    Field(discriminator="kind"),
 ]
 BoundSpec = _Bound
 FollowedSpec = _Followed

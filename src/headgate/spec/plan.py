@@ -101,7 +101,7 @@ class LogPlan:
 class DatabasePlan:
     """The database."""
 
-    url: str = field(repr=False, metadata=_URL)
+    url: str = field(default="sqlite:///headgate-data/headgate.db", repr=False, metadata=_URL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class ConnectionsPlan:
 
     kafka: KafkaPlan = field(default_factory=KafkaPlan)
     log: LogPlan = LogPlan()
-    database: DatabasePlan | None = None
+    database: DatabasePlan = field(default_factory=DatabasePlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,20 @@ class SocketPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class IngestPlan:
+    """What an ingest interface takes, and how."""
+
+    entities: tuple[str, ...] = ()
+    mode: str = "best_effort"  # best_effort, atomic
+    duplicates: Mapping[str, str] = field(default_factory=dict)  # entity -> skip, error, update
+    load: tuple[Path, ...] = ()
+    line_bytes: int = 65_536
+    max_errors: int = 10_000
+    max_batch_items: int | None = None
+    uploads: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -195,6 +209,7 @@ class InterfacePlan:
     policies: PoliciesPlan = PoliciesPlan()
     follow: FollowPlan | None = None
     socket: SocketPlan | None = None
+    ingest: IngestPlan | None = None
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 

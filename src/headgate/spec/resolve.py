@@ -12,7 +12,7 @@ from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
-from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, InterfaceSpec, WebSocketSpec
+from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, IngestSpec, InterfaceSpec, WebSocketSpec
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     ConnectionsPlan,
@@ -20,6 +20,7 @@ from headgate.spec.plan import (
     DatabasePlan,
     FilterPlan,
     FollowPlan,
+    IngestPlan,
     InterfacePlan,
     IpcPlan,
     KafkaPlan,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="DataclassInstance")
 
+_INTERFACES = ("runtime", "web", "interfaces")
 _NANOSECONDS = 1_000_000_000
 
 
@@ -87,7 +89,8 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     ground = Ground(checked.tree, _stream_names(source.tree), known_transports, known_codecs)
     broken = islice(rules.problems(checked.document, ground), MOST_PROBLEMS)
     entities, wrong = _entities(checked.document, checked.tree)
-    if found := [*source.problems, *checked.problems, *broken, *wrong]:
+    named = rules.entity_problems(checked.document, entities, ground)
+    if found := [*source.problems, *checked.problems, *broken, *wrong, *named]:
         raise _config_error(source, found, untold=checked.untold)
     return _plan(source, checked, entities, _sorted(source, rules.warnings(checked.document, ground)))
 
@@ -122,7 +125,12 @@ def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnin
         streams={name: _stream(name, spec, tree) for name, spec in document.streams.items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
-        interfaces=tuple(_interface(i, _mark(tree, at)) for at, i in enumerate(document.runtime.web.interfaces)),
+        interfaces=tuple(
+            _interface(
+                spec, _mark(tree, at), _ingest(spec, at, entities, tree) if isinstance(spec, IngestSpec) else None
+            )
+            for at, spec in enumerate(document.runtime.web.interfaces)
+        ),
         entities=entities,
         runtime=_runtime(document.runtime),
         folders=tuple(dict.fromkeys(path.resolve().parent for path in source.files)),
@@ -163,7 +171,7 @@ def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
     return ConnectionsPlan(
         kafka=_same(KafkaPlan, spec.kafka),
         log=_same(LogPlan, spec.log, path=Path(spec.log.path)),
-        database=DatabasePlan(spec.database.url) if spec.database else None,
+        database=_same(DatabasePlan, spec.database),
     )
 
 
@@ -172,10 +180,10 @@ def _node(name: str, document: Document, tree: Node) -> NodePlan:
 
 
 def _mark(tree: Node, at: int) -> Mark:
-    return value_mark(tree, ("runtime", "web", "interfaces", at))
+    return value_mark(tree, (*_INTERFACES, at))
 
 
-def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
+def _interface(spec: InterfaceSpec, mark: Mark, ingest: IngestPlan | None) -> InterfacePlan:
     limit = spec.policies.rate_limit
     policies = _same(PoliciesPlan, spec.policies, rate_limit=limit and _same(RateLimitPlan, limit))
     waits = isinstance(spec, BoundSpec) and spec.path is None
@@ -187,6 +195,7 @@ def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
         policies=policies,
         follow=follow,
         socket=socket,
+        ingest=ingest,
         routes_from_discovery=waits,
         mark=mark,
     )
@@ -194,6 +203,21 @@ def _interface(spec: InterfaceSpec, mark: Mark) -> InterfacePlan:
 
 def _follow(spec: FollowedSpec) -> FollowPlan:
     return _same(FollowPlan, spec, filters=tuple(_filter(name, item) for name, item in spec.filter.items()))
+
+
+def _ingest(spec: IngestSpec, at: int, entities: Sequence[Entity], tree: Node) -> IngestPlan:
+    taken = spec.entities or [entity.name for entity in entities if entity.storage]
+    policy = spec.on_duplicate
+    duplicates = {name: policy if isinstance(policy, str) else policy.get(name, "skip") for name in taken}
+    files = (_from_its_file(name, (*_INTERFACES, at, "load", index), tree) for index, name in enumerate(spec.load))
+    return _same(IngestPlan, spec, entities=tuple(taken), duplicates=duplicates, load=tuple(files))
+
+
+def _from_its_file(name: str, path: Sequence[str | int], tree: Node) -> Path:
+    # A path counts from the folder of the file that names it; an overlay may be elsewhere.
+    node = find(tree, path) or find(tree, path[:-1])
+    assert node is not None
+    return Path(node.mark.file).parent / name
 
 
 def _filter(name: str, spec: FilterSpec) -> FilterPlan:
@@ -212,11 +236,10 @@ def _entities(document: Document, tree: Node) -> tuple[tuple[Entity, ...], tuple
 
 
 def _entity_files(document: Document, tree: Node) -> Iterator[tuple[Path, Mark]]:
-    # A path counts from the folder of the file that names it; an overlay may be elsewhere.
     for at, name in enumerate(document.entities):
         node = find(tree, ("entities", at)) or find(tree, ("entities",))
         assert node is not None
-        yield Path(node.mark.file).parent / name, node.mark
+        yield _from_its_file(name, ("entities", at), tree), node.mark
 
 
 def _runtime(spec: RuntimeSpec) -> RuntimePlan:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from headgate.core.entity import Entity
 from headgate.errors import Problem
-from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, InterfaceSpec, WebSocketSpec
+from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, IngestSpec, InterfaceSpec, WebSocketSpec
 from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
@@ -16,7 +17,7 @@ TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
 CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
-RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/docs", "/openapi.json")
+RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -64,14 +65,32 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
     elif document.runtime.bootstrap.mode == "process_supervisor":
         path = ("runtime", "bootstrap", "mode")
         yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
-    if document.entities:
-        yield ground.at_key(("entities",), "entities are checked, but no interface of this version serves them yet")
-    if document.connections.database is not None:
-        yield ground.at_key(("connections", "database"), "a database is accepted, but nothing in this version uses it")
     for index, interface in enumerate(document.runtime.web.interfaces):
         if interface.policies.model_fields_set:
             policies = ("runtime", "web", "interfaces", index, "policies")
             yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
+
+
+def entity_problems(document: Document, entities: Sequence[Entity], ground: Ground) -> Iterator[Problem]:
+    """What ingest interfaces say of entities that are not there, or cannot be kept."""
+    known = {entity.name: entity for entity in entities}
+    for at, interface in enumerate(document.runtime.web.interfaces):
+        if isinstance(interface, IngestSpec) and known:
+            path = (*_INTERFACES, at)
+            for name, place in _entity_names(interface, path, ground):
+                if name not in known:
+                    yield ground.at_value(place, f"there is no entity {quoted(name)}{nearest(name, known)}")
+                elif known[name].storage is None:
+                    words = f"the entity {quoted(name)} has no table: give it a persistence, or leave it out here"
+                    yield ground.at_value(place, words)
+
+
+def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator[tuple[str, Path]]:
+    for at, name in enumerate(interface.entities or ()):
+        listed = (*path, "entities")
+        yield name, listed if isinstance(find(ground.tree, listed), Scalar) else (*listed, at)
+    if isinstance(interface.on_duplicate, dict):
+        yield from ((name, (*path, "on_duplicate", name)) for name in interface.on_duplicate)
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
@@ -171,6 +190,8 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
             " leave the path out, and discovered nodes bring their routes",
         )
+    if isinstance(interface, IngestSpec) and not document.entities:
+        yield ground.at_key((*path, "kind"), "an ingest interface needs entities: name their folder with `entities:`")
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")

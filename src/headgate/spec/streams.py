@@ -96,10 +96,10 @@ class LogSpec(Spec):
 
 
 class DatabaseSpec(Spec):
-    """The database of later releases."""
+    """The database that records go into."""
 
     url: DatabaseUrl = Field(
-        "sqlite:///headgate.db",
+        "sqlite:///headgate-data/headgate.db",
         repr=False,
         description="`sqlite:///file.db` or `postgresql://user@host/name`.",
     )
@@ -110,4 +110,4 @@ class ConnectionsSpec(Spec):
 
     kafka: KafkaSpec = part("Used by streams with `transport: kafka`.")
     log: LogSpec = part("Used by streams with `transport: log`.")
-    database: DatabaseSpec | None = Field(None, description="Read by interfaces of later releases.")
+    database: DatabaseSpec = part("Used by interfaces of kind `ingest`.")

@@ -42,6 +42,10 @@ class Database:
             self._note(error)
             tasks.start("prepare the database", self._prepare_in_time())
 
+    async def ready(self) -> None:
+        """Return when the tables are there."""
+        await self._prepared.wait()
+
     async def follow(self, entities: Sequence[Entity]) -> None:
         """Let the tables grow with entities that changed. May raise a `HeadgateError`."""
         await self.run(self.store.prepare, tuple(entities))

@@ -16,7 +16,6 @@ from headgate.runtime.ingest.keeping import Keeping
 from headgate.runtime.ingest.settled import Settled
 from headgate.runtime.tasks import Tasks
 from headgate.store.base import Connection
-from headgate.transport.bell import Bell
 
 M = TypeVar("M")
 MOST_WAITING = 10_000
@@ -41,19 +40,21 @@ class Group(Generic[M]):
     """Messages that wait to be committed, lines or records. `read` makes a page of them, numbered from 1."""
 
     def __init__(
-        self, database: Database, read: Callable[[Sequence[M]], Page], keeping: Keeping, *, with_ids: bool = False
+        self,
+        database: Database,
+        read: Callable[[Sequence[M]], Page],
+        keeping: Keeping,
+        tasks: Tasks,
+        *,
+        with_ids: bool = False,
     ) -> None:
+        self._tasks = tasks
         self._database, self._read, self._keeping, self._with_ids = database, read, keeping, with_ids
         self._waiting: list[tuple[M, asyncio.Future[Kept | Fault]]] = []
-        self._change = Bell()
         self._task: asyncio.Task[object] | None = None
 
     def __repr__(self) -> str:
         return f"<Group: {len(self._waiting)} messages waiting>"
-
-    def start(self, tasks: Tasks) -> None:
-        """Commit what comes, until the tasks are stopped."""
-        self._task = tasks.start("commit messages", self._run())
 
     async def keep(self, message: M) -> Kept | Fault:
         """Keep one message. May raise a `HeadgateError`."""
@@ -61,18 +62,18 @@ class Group(Generic[M]):
             raise Busy(f"{len(self._waiting)} messages wait for the database; come again in a moment")
         reply: asyncio.Future[Kept | Fault] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, reply))
-        self._change.ring()
+        if self._task is None or self._task.done():
+            self._task = self._tasks.start("commit messages", self._run())
         return await reply
 
     async def _run(self) -> None:
         try:
-            while True:
-                while not self._waiting:
-                    await self._change.wait()
+            while self._waiting:
                 batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 await self._settle(batch)
-        finally:
+        except asyncio.CancelledError:
             self._refuse(self._waiting, Unavailable("the gate is shutting down"))
+            raise
 
     async def _settle(self, batch: Sequence[tuple[M, asyncio.Future[Kept | Fault]]]) -> None:
         try:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,13 +14,12 @@ from headgate.runtime.ingest.answers import Memory
 from headgate.runtime.ingest.database import Database
 from headgate.runtime.ingest.group import Group, M
 from headgate.runtime.ingest.keeping import Keeping
-from headgate.runtime.ingest.settled import Settled
+from headgate.runtime.ingest.settled import UNKNOWN, Tally
 from headgate.runtime.stats import IngestStats
 from headgate.runtime.tasks import Tasks
 from headgate.store.base import Duplicates
 
 logger = logging.getLogger("headgate.ingest")
-UNKNOWN = "unknown"  # whose a message is that names no entity
 _LOGGED, _LOGGED_WITHIN = 10, 10.0  # refused messages that are logged in so many seconds
 
 
@@ -83,38 +81,29 @@ class Intake:
         return self._record_groups[asked, generated]
 
     def _group(self, read: Callable[[Sequence[M]], Page], asked: Duplicates | None, generated: bool) -> Group[M]:
-        group = Group(self.database, read, Keeping(self.duplicates(asked)), with_ids=generated)
-        group.start(self._tasks)
-        return group
+        return Group(self.database, read, Keeping(self.duplicates(asked)), self._tasks, with_ids=generated)
 
     def _read_lines(self, lines: Sequence[bytes]) -> Page:
         return self.lines.read(Piece(b"\n".join(lines), 1))
 
-    def note(self, settled: Settled) -> None:
-        """Count a page that is kept, and tell the log of some of what was refused."""
-        passed = settled.skipped
-        entities = dict(settled.page.messages()) if passed else {}
-        duplicates = Counter(entities[number] or UNKNOWN for number in passed)
-        good = Counter({entity: count - duplicates[entity] for entity, count in settled.accepted.items()})
-        self._stats.count_messages(good, duplicates, Counter(fault.entity or UNKNOWN for fault in settled.faults))
-        for fault in settled.faults[:_LOGGED]:
-            self.note_refused(fault)
+    def count(self, tally: Tally) -> None:
+        """Count messages that are settled for good."""
+        self._stats.count_messages(tally.good, tally.duplicates, tally.bad)
 
-    def note_one(self, entity: str, fault: Fault | None, *, skipped: bool = False) -> None:
-        """Count a single message."""
-        one = {entity: 1}
-        if fault is None:
-            self._stats.count_messages({} if skipped else one, one if skipped else {}, {})
-        else:
-            self._stats.count_messages({}, {}, {fault.entity or UNKNOWN: 1})
-            self.note_refused(fault)
+    def count_one(self, entity: str | None, status: str) -> None:
+        """Count a single message: success, duplicate or error."""
+        self._stats.messages[entity or UNKNOWN, status] += 1
 
-    def note_request(self, seconds: float) -> None:
-        """Count a request."""
+    def count_request(self, seconds: float) -> None:
+        """Count a request that is answered."""
         self._stats.count_request(seconds, time.monotonic())
 
-    def note_refused(self, fault: Fault) -> None:
-        """Tell the log of what was refused, if it has not heard of too many."""
+    def log_refused(self, faults: Sequence[Fault]) -> None:
+        """Tell the log of what was refused, as long as it has not heard of too many."""
+        for fault in faults[:_LOGGED]:
+            self._log_one(fault)
+
+    def _log_one(self, fault: Fault) -> None:
         if (left_out := self._log.take()) is not None:
             facts = {"path": self.path, "entity": fault.entity, "line_number": fault.line_number}
             told = {"reason": fault.message, "line": shown(fault.line), "not_logged_before": left_out}

@@ -8,6 +8,8 @@ from headgate.core.entity import Fault
 from headgate.core.page import Page
 from headgate.store.base import Outcome
 
+UNKNOWN = "unknown"  # whose a message is that names no entity
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -38,3 +40,22 @@ def settle(page: Page, outcome: Outcome) -> Settled:
         frozenset(outcome.updated) - refused.keys(),
         outcome.ids,
     )
+
+
+@dataclass(slots=True)
+class Tally:
+    """Messages of some pages, counted by entity."""
+
+    good: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+
+    def add(self, settled: Settled) -> None:
+        """One more page."""
+        self.bad.update(fault.entity or UNKNOWN for fault in settled.faults)
+        self.good.update(settled.accepted)
+        if settled.skipped:
+            entities = dict(settled.page.messages())
+            passed = Counter(entities[number] or UNKNOWN for number in settled.skipped)
+            self.duplicates.update(passed)
+            self.good.subtract(passed)

@@ -7,15 +7,17 @@ from typing import Self
 
 from headgate.core.cut import Piece
 from headgate.core.page import Page
+from headgate.transport.bell import Bell
 
 _AT_ONCE = 2  # pieces: one is read while the one before it is stored
 
 
 class Upload:
-    """Reads pieces and keeps their pages, in order. Leaving the block lets go of what is not kept."""
+    """Reads pieces and keeps their pages, in order. The block is left when what was put is settled."""
 
     def __init__(self, read: Callable[[Piece], Awaitable[Page]], keep: Callable[[Page], Awaitable[None]]) -> None:
         self._read, self._keep = read, keep
+        self.change = Bell()  # rings when a piece is settled
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._reading, self._keeping = asyncio.Lock(), asyncio.Lock()  # fair: who came first goes first
         self._tasks: set[asyncio.Task[None]] = set()
@@ -28,8 +30,9 @@ class Upload:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            for task in self._tasks:
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
@@ -53,6 +56,7 @@ class Upload:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.change.ring()
         if not task.cancelled():
             task.exception()  # looked at, for it is kept as the failure
 

@@ -1,0 +1,152 @@
+"""Ingesting, wired: the database of a plan, and an intake for each of its ingest interfaces."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headgate.core.entity import Entity
+from headgate.errors import HeadgateError
+from headgate.interface.exchange import Request, Response, json
+from headgate.interface.ingest.load import load_file
+from headgate.interface.ingest.routes import ingest_routes
+from headgate.interface.route import Answer, Route
+from headgate.runtime.ingest.database import Database
+from headgate.runtime.ingest.intake import Intake, Terms
+from headgate.runtime.stats import IngestStats
+from headgate.runtime.tasks import Tasks
+from headgate.spec.plan import IngestPlan, InterfacePlan, Plan
+from headgate.store import open_store
+from headgate.store.base import Duplicates
+
+logger = logging.getLogger("headgate.ingest")
+
+
+class Ingest:
+    """The ingest interfaces of a gate, and the database that they share."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.stats = IngestStats()
+        self.database: Database | None = None
+        self.intakes: list[Intake] = []
+        self._tasks = tasks
+        self._url = ""
+        self._began = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<Ingest: {len(self.intakes)} interfaces, {self.database!r}>"
+
+    async def become(self, plan: Plan) -> None:
+        """Serve what this plan says. Raises a `HeadgateError` when the tables cannot follow it."""
+        served = [interface for interface in plan.interfaces if interface.ingest is not None]
+        if not served:
+            await self.close()
+            return
+        entities = _kept(plan.entities, served)
+        if self.database is not None and self._url == plan.connections.database.url:
+            await self.database.follow(entities)
+        else:
+            await self.close()
+            self._url = plan.connections.database.url
+            self.database = Database(open_store(self._url), entities)
+            await self.database.open(self._tasks)
+        self.intakes = [self._intake(interface, plan.entities, self.database) for interface in served]
+        for interface, intake in zip(served, self.intakes, strict=True):
+            assert interface.ingest is not None
+            if interface.ingest.load:
+                self._tasks.start(f"load for {intake.path}", self._load(intake, interface.ingest.load))
+
+    def _intake(self, interface: InterfacePlan, entities: Sequence[Entity], database: Database) -> Intake:
+        assert interface.ingest is not None
+        assert interface.path is not None
+        taken = [entity for entity in entities if entity.name in interface.ingest.entities]
+        return Intake(interface.path, taken, _terms(interface, interface.ingest), database, self.stats, self._tasks)
+
+    async def _load(self, intake: Intake, files: Sequence[Path]) -> None:
+        """Keep the messages of files, once the database is there. Those that it has already are passed over."""
+        await intake.database.ready()
+        for path in files:
+            try:
+                report = await load_file(path, intake)
+            except HeadgateError as error:
+                logger.error("a file could not be loaded", extra={"file": str(path), "reason": str(error)})
+            else:
+                told = {"file": str(path), "inserted": report.inserted, "failed": report.failed}
+                logger.log(logging.WARNING if report.failed else logging.INFO, "loaded a file", extra=told)
+
+    def routes(self) -> list[Route]:
+        """What the interfaces serve, and the counters of all of them."""
+        if not self.intakes:
+            return []
+        stats = Route(
+            "GET",
+            "/stats",
+            self._stats,
+            "What was ingested",
+            "ingest",
+            answers=[Answer(200, "Counts since the start", {"application/json": {"type": "object"}})],
+            open_while_draining=True,
+        )
+        return [stats, *(route for intake in self.intakes for route in ingest_routes(intake))]
+
+    async def _stats(self, _: Request) -> Response:
+        now, messages = time.monotonic(), self.stats.messages
+        entities: dict[str, int] = {}
+        for (entity, status), count in messages.items():
+            if status != "error":
+                entities[entity] = entities.get(entity, 0) + count
+        answer = {
+            "total_messages_processed": sum(entities.values()),
+            "messages_by_entity": entities,
+            "errors": sum(count for (_, status), count in messages.items() if status == "error"),
+            "uptime_seconds": int(now - self._began),
+            "requests_per_second": self.stats.requests_per_second(now, self._began),
+        }
+        return json(answer)
+
+    async def health(self) -> dict[str, Any]:
+        """What `/health` tells of it."""
+        if self.database is None:
+            return {}
+        names = dict.fromkeys(entity.name for intake in self.intakes for entity in intake.entities)
+        trouble = await self.database.probe()
+        return {"database": "disconnected" if trouble else "connected", "entities": list(names)}
+
+    def troubles(self) -> list[str]:
+        """Why records cannot be kept just now."""
+        trouble = self.database.trouble if self.database is not None else None
+        return [f"database: {trouble}"] if trouble else []
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        if self.database is not None:
+            database, self.database, self.intakes = self.database, None, []
+            await database.close()
+
+
+def _kept(entities: Sequence[Entity], served: Sequence[InterfacePlan]) -> list[Entity]:
+    """The entities that an interface takes, and those whose tables they refer to."""
+    names = {name for interface in served if interface.ingest for name in interface.ingest.entities}
+    tables = {entity.storage.table: entity for entity in entities if entity.storage}
+    wanted = [entity for entity in entities if entity.name in names and entity.storage]
+    found: dict[str, Entity] = {}
+    while wanted:
+        entity = wanted.pop()
+        if entity.name not in found:
+            found[entity.name] = entity
+            keys = entity.storage.foreign_keys if entity.storage else ()
+            wanted += [tables[key.table] for key in keys if key.table in tables]
+    return [entity for entity in entities if entity.name in found]
+
+
+def _terms(interface: InterfacePlan, plan: IngestPlan) -> Terms:
+    return Terms(
+        atomic=plan.mode == "atomic",
+        duplicates={entity: Duplicates(policy) for entity, policy in plan.duplicates.items()},
+        line_bytes=plan.line_bytes,
+        most_errors=plan.max_errors,
+        most_items=plan.max_batch_items,
+        most_bytes=interface.policies.request_size_bytes,
+        most_uploads=plan.uploads,
+    )

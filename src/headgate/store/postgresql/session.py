@@ -1,0 +1,188 @@
+"""The session: one connection that writes, with at most one transaction."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from headgate.core.entity import Entity
+from headgate.core.rows import Rows
+from headgate.core.table import copy_statement, in_order
+from headgate.errors import Unavailable
+from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.postgresql.failures import failure, is_deadlock, is_race, translated
+from headgate.store.postgresql.stage import Stage
+
+_ATTEMPTS = 5  # at a block that others are in the way of
+_PATIENCE = b"SAVEPOINT offer; SET LOCAL lock_timeout = '1s'"
+
+
+class PostgreSQLSession:
+    """A connection to the server."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        where: str,
+        prepared: Callable[[], tuple[int, Sequence[Entity]]],
+    ) -> None:
+        self._connection, self._where, self._prepared = connection, where, prepared
+        self._version = -1
+        self._stages: dict[str, Stage] = {}  # by entity, parents first
+
+    def __repr__(self) -> str:
+        return f"<PostgreSQLSession at {self._where}>"
+
+    def offer(self, block: Block) -> bool:
+        with translated(self._where):
+            self._begin()
+            self._connection.execute(_PATIENCE)
+            try:
+                for rows in self._ordered(block.rows):
+                    self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
+            except psycopg.Error as error:
+                if failure(error, self._where) is not None:
+                    raise
+                self._connection.execute(b"ROLLBACK TO offer")
+                return False
+            self._connection.execute(b"RELEASE offer; SET LOCAL lock_timeout = 0")
+        return True
+
+    def sort(self, block: Block, duplicates: Mapping[str, Duplicates]) -> Outcome:
+        with translated(self._where):
+            self._begin()
+            groups = self._grouped(self._ordered(block.numbered()))
+            for attempt in range(_ATTEMPTS):
+                self._connection.execute(b"SAVEPOINT sort")
+                try:
+                    outcome = self._sorted(groups, duplicates, thorough=attempt + 1 == _ATTEMPTS)
+                except psycopg.Error as error:
+                    if failure(error, self._where) is not None or not is_race(error):
+                        raise
+                    if is_deadlock(error) and attempt + 1 == _ATTEMPTS:
+                        raise Unavailable("others hold the same rows for too long; try again") from None
+                    self._connection.execute(b"ROLLBACK TO sort")
+                else:
+                    self._connection.execute(b"RELEASE sort")
+                    return outcome
+        raise AssertionError("the last attempt returns or raises")
+
+    def _sorted(
+        self, groups: Mapping[str, Sequence[Rows]], duplicates: Mapping[str, Duplicates], *, thorough: bool
+    ) -> Outcome:
+        found: list[Outcome] = []
+        for name, group in groups.items():
+            stage = self._stages[name]
+            stage.empty(self._connection)
+            for rows in group:
+                self._copy(stage.copy_statement(rows.layout), rows)
+            found.append(stage.settle(self._connection, duplicates.get(name, Duplicates.ERROR), thorough=thorough))
+        return _joined(found)
+
+    def _copy(self, statement: str, rows: Rows) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(rows.data)
+
+    def commit(self) -> None:
+        with translated(self._where):
+            if self._is_open():
+                self._connection.execute(b"COMMIT")
+
+    def rollback(self) -> None:
+        with translated(self._where):
+            if self._is_open():
+                self._connection.execute(b"ROLLBACK")
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+    def note(self, scope: str, name: str) -> bytes | None:
+        with translated(self._where):
+            found = self._connection.execute(
+                "SELECT value FROM headgate_notes WHERE scope = %s AND name = %s", (scope, name)
+            ).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def take_note(self, scope: str, name: str, value: bytes, expected: bytes | None) -> bool:
+        with translated(self._where):
+            self._begin()
+            if expected is None:
+                done = self._connection.execute(
+                    "INSERT INTO headgate_notes (scope, name, value) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                    (scope, name, value),
+                )
+            else:
+                done = self._connection.execute(
+                    "UPDATE headgate_notes SET value = %s, written = now()"
+                    " WHERE scope = %s AND name = %s AND value = %s",
+                    (value, scope, name, expected),
+                )
+        return done.rowcount == 1
+
+    def forget_notes(self, scope: str, older_than: float) -> int:
+        with translated(self._where):
+            self._begin()
+            return self._connection.execute(
+                "DELETE FROM headgate_notes WHERE scope = %s AND written < now() - make_interval(secs => %s)",
+                (scope, older_than),
+            ).rowcount
+
+    def post(self, stream: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
+        with translated(self._where):
+            self._begin()
+            with self._connection.cursor() as cursor:
+                statement = b"COPY headgate_outbox (stream, key, value) FROM STDIN"
+                with cursor.copy(statement) as copy:
+                    for key, value in messages:
+                        copy.write_row((stream, key, value))
+
+    def posted(self, stream: str, most: int) -> list[Posted]:
+        with translated(self._where):
+            found = self._connection.execute(
+                "SELECT id, key, value FROM headgate_outbox WHERE stream = %s ORDER BY id LIMIT %s", (stream, most)
+            ).fetchall()
+        return [Posted(*row) for row in found]
+
+    def settle(self, stream: str, ids: Sequence[int]) -> None:
+        with translated(self._where):
+            self._begin()
+            self._connection.execute(
+                "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s)", (stream, list(ids))
+            )
+
+    def _is_open(self) -> bool:
+        return self._connection.info.transaction_status != TransactionStatus.IDLE
+
+    def _begin(self) -> None:
+        if self._is_open():
+            return
+        version, entities = self._prepared()
+        if version != self._version:
+            self._stages = {entity.name: Stage(entity) for entity in in_order(entities)}
+            for stage in self._stages.values():
+                stage.create(self._connection)
+            self._version = version
+        self._connection.execute(b"BEGIN")
+
+    def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
+        order = {name: at for at, name in enumerate(self._stages)}
+        return sorted(rows, key=lambda found: order[found.layout.entity])
+
+    def _grouped(self, rows: Sequence[Rows]) -> dict[str, list[Rows]]:
+        groups: dict[str, list[Rows]] = defaultdict(list)
+        for found in rows:
+            groups[found.layout.entity].append(found)
+        return groups
+
+
+def _joined(found: Sequence[Outcome]) -> Outcome:
+    return Outcome(
+        tuple(sorted((fault for outcome in found for fault in outcome.faults), key=lambda fault: fault.line_number)),
+        tuple(number for outcome in found for number in outcome.skipped),
+        tuple(number for outcome in found for number in outcome.updated),
+        {number: made for outcome in found for number, made in outcome.ids.items()},
+    )

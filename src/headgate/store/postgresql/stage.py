@@ -4,6 +4,7 @@ The database finds the rows that may not stand: keys that are there already or c
 Only those are looked at one after the other, as if they had come alone; all others go on together.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from headgate.store import wording
 from headgate.store.base import Duplicates, Outcome
 from headgate.store.postgresql.failures import is_race
 
+UNIQUE = "23505"
+_DETAIL = re.compile(r"Key \((.*)\)=\((.*)\) (?:already exists|is not present)")
 LINE = quoted("headgate_line")
 Connection = psycopg.Connection[Any]
 
@@ -194,7 +197,7 @@ class Stage:
                     raise
                 connection.execute(b"ROLLBACK TO half")
                 if first == last:
-                    faults.append(wording.other(self.entity, first, error.diag.message_primary or "refused"))
+                    faults.append(_fault(self.entity, first, error))
                 else:
                     middle = (first + last) // 2
                     open_ranges += [(middle + 1, last), (first, middle)]
@@ -226,6 +229,7 @@ class _Verdict:
         elif self._duplicates is Duplicates.UPDATE and any(self._keys[at].identifies for at in taken):
             if not self._refers_to_nothing(suspect):
                 self.updated.append(suspect.line)
+                self._keep(suspect)
         else:
             columns = self._keys[taken[0]].columns
             values = dict(zip(columns, suspect.keys[taken[0]] or (), strict=False))
@@ -250,6 +254,16 @@ def _keys(storage: Storage) -> Iterator[_Key]:
         yield _Key(storage.primary_key, identifies=True)
     if storage.unique and storage.unique != storage.primary_key:
         yield _Key(storage.unique, identifies=storage.generated)
+
+
+def _fault(entity: Entity, line: int, error: psycopg.Error) -> Fault:
+    """What the database has against one row, in our words where they say the same."""
+    if match := _DETAIL.match(error.diag.message_detail or ""):
+        columns, texts = match[1].replace('"', "").split(", "), match[2].split(", ")
+        if len(columns) == len(texts):
+            word = wording.duplicate if error.sqlstate == UNIQUE else wording.foreign_key
+            return word(entity, line, columns, dict(zip(columns, texts, strict=True)))
+    return wording.other(entity, line, error.diag.message_primary or "refused")
 
 
 def _same(columns: Sequence[str], others: Sequence[str]) -> str:

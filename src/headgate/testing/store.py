@@ -1,0 +1,391 @@
+"""The contract of a store as tests: subclass it, say how to make yours, run pytest.
+
+class TestMine(StoreContract):
+    @pytest.fixture
+    def make(self): ...  # returns a function that makes a store, always of the same empty database
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from headgate.core.cut import Piece
+from headgate.core.entity import Entity, Fault, Field, ForeignKey, Kind, Layout, Storage
+from headgate.core.page import LineReader, Page
+from headgate.errors import SchemaRefusal
+from headgate.store.base import Connection, Duplicates, Outcome, Store
+
+Rows = list[tuple[str | None, ...]]
+Make = Callable[[], Store]
+
+
+def _field(name: str, kind: Kind = Kind.INTEGER, *, nullable: bool = False) -> Field:
+    return Field(name, kind, name, nullable=nullable)
+
+
+def _entity(name: str, prefix: str, fields: Sequence[Field], storage: Storage) -> Entity:
+    return Entity(name, "root", tuple(fields), (Layout(name, prefix, tuple(fields)),), storage)
+
+
+PLACE = _entity(
+    "Place", "P", [_field("place"), _field("name", Kind.TEXT, nullable=True)], Storage("places", ("place",))
+)
+THING = _entity(
+    "Thing",
+    "T",
+    [_field("thing"), _field("tag", nullable=True), _field("place", nullable=True), _field("note", Kind.TEXT)],
+    Storage("things", ("thing",), unique=("tag",), foreign_keys=(ForeignKey(("place",), "places", ("place",)),)),
+)
+PART = _entity(
+    "Part",
+    "A",
+    [_field("thing"), _field("number"), _field("note", Kind.TEXT, nullable=True)],
+    Storage("parts", ("thing", "number"), foreign_keys=(ForeignKey(("thing",), "things", ("thing",)),)),
+)
+EVENT = _entity(
+    "Event",
+    "E",
+    [_field("source"), _field("at"), _field("note", Kind.TEXT, nullable=True)],
+    Storage("events", ("id",), generated=True, unique=("source", "at")),
+)
+ENTITIES = [PART, EVENT, THING, PLACE]
+READER = LineReader(ENTITIES)
+
+
+def page(*lines: str) -> Page:
+    """A page of lines that the parser has nothing against."""
+    found = READER.read(Piece("\n".join(lines).encode(), 1))
+    assert not found.faults
+    return found
+
+
+class StoreContract:
+    """What every store does."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        """A function that makes a store; all of them are of one database, which is empty at first."""
+        raise NotImplementedError
+
+    def rows(self, table: str, columns: str, session: Connection) -> Rows:
+        """What a table holds, as texts, in the order of its columns."""
+        raise NotImplementedError
+
+    def execute(self, session: Connection, statement: str) -> None:
+        """Run a statement of somebody else's."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, make: Make) -> Iterator[Store]:
+        store = make()
+        store.prepare(ENTITIES)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def session(self, store: Store) -> Iterator[Connection]:
+        session = store.connect()
+        yield session
+        session.close()
+
+    def test_what_is_offered_is_there_after_the_commit(self, store: Store, session: Connection) -> None:
+        assert session.offer(page("T|1||5|x\\y", "P|5|Here", "A|1|2|", "A|1|1|a"))
+        session.commit()
+        with another(store) as other:
+            assert self.rows("things", "thing, tag, place, note", other) == [("1", None, "5", "x\\y")]
+            assert self.rows("parts", "thing, number, note", other) == [("1", "1", "a"), ("1", "2", None)]
+
+    def test_what_is_not_committed_is_not_there(self, store: Store, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        session.rollback()
+        assert session.offer(page("P|2|b"))
+        session.close()
+        with another(store) as other:
+            assert self.rows("places", "place", other) == []
+
+    def test_one_bad_row_is_a_reason_to_take_none(self, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        assert not session.offer(page("P|2|b", "P|1|again"))
+        assert not session.offer(page("P|3|b", "T|1||99|x"))
+        session.commit()
+        assert self.rows("places", "place", session) == [("1",)]
+
+    def test_sorting_tells_each_row_that_is_refused(self, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        found = page("T|1|7|1|ok", "T|1|8|1|again", "T|2|7|1|tag", "T|3||9|nowhere", "T|4|||fine", "A|3|1|", "A|4|1|")
+        outcome = session.sort(found, {})
+        session.commit()
+        assert told(outcome.faults) == [
+            (2, "Thing", "thing", "Duplicate: thing=1 exists already"),
+            (3, "Thing", "tag", "Duplicate: tag=7 exists already"),
+            (4, "Thing", "place", "Foreign key violation: place=9 not found"),
+            (6, "Part", "thing", "Foreign key violation: thing=3 not found"),
+        ]
+        assert (outcome.skipped, outcome.updated) == ((), ())
+        assert self.rows("things", "thing, note", session) == [("1", "ok"), ("4", "fine")]
+        assert self.rows("parts", "thing, number", session) == [("4", "1")]
+
+    def test_of_composite_keys_all_columns_are_told(self, session: Connection) -> None:
+        assert session.offer(page("T|1|||x", "A|1|2|a"))
+        [fault] = session.sort(page("A|1|2|b"), {}).faults
+        assert (fault.message, fault.field) == ("Duplicate: thing=1, number=2 exists already", None)
+
+    def test_duplicates_are_passed_over(self, session: Connection) -> None:
+        assert session.offer(page("T|1|7||first"))
+        outcome = session.sort(page("T|1|||x", "T|2|7||x", "T|3|||ok", "T|3|||x"), {"Thing": Duplicates.SKIP})
+        session.commit()
+        assert (outcome.faults, set(outcome.skipped)) == ((), {1, 2, 4})
+        assert self.rows("things", "thing, note", session) == [("1", "first"), ("3", "ok")]
+
+    def test_duplicates_replace_what_is_there(self, session: Connection) -> None:
+        assert session.offer(page("T|1|7||first", "T|5|5||x"))
+        found = page("T|1|8||second", "T|2|||new", "T|2|9||newer", "T|2|10||newest", "T|3|5||tag")
+        outcome = session.sort(found, {"Thing": Duplicates.UPDATE})
+        session.commit()
+        assert told(outcome.faults) == [(5, "Thing", "tag", "Duplicate: tag=5 exists already")]
+        assert sorted(outcome.updated) == [1, 3, 4]
+        kept = [("1", "8", "second"), ("2", "10", "newest"), ("5", "5", "x")]
+        assert self.rows("things", "thing, tag, note", session) == kept
+
+    def test_the_database_makes_keys_and_tells_them(self, session: Connection) -> None:
+        outcome = session.sort(page("E|1|1|a", "E|1|2|b", "E|1|1|c"), {"Event": Duplicates.SKIP})
+        session.commit()
+        assert sorted(outcome.ids) == [1, 2]
+        found = self.rows("events", "id, note", session)
+        assert found == sorted([(str(outcome.ids[1]), "a"), (str(outcome.ids[2]), "b")])
+
+    def test_rows_with_keys_of_the_database_are_updated_by_what_is_unique(self, session: Connection) -> None:
+        assert session.offer(page("E|1|1|a"))
+        outcome = session.sort(page("E|1|1|b"), {"Event": Duplicates.UPDATE})
+        assert tuple(outcome.updated) == (1,)
+        assert self.rows("events", "source, at, note", session) == [("1", "1", "b")]
+
+    def test_what_somebody_else_forbids_is_told_in_the_words_of_the_database(self, session: Connection) -> None:
+        self.forbid(session)
+        bad = {7, 300, 301, 500}
+        found = page(*(f"P|{n}|{'no' if n in bad else 'yes'}" for n in range(1, 501)))
+        assert not session.offer(found)
+        outcome = session.sort(found, {})
+        session.commit()
+        assert {fault.line_number for fault in outcome.faults} == bad
+        assert all("no_no" in fault.message and "\n" not in fault.message for fault in outcome.faults)
+        assert len(self.rows("places", "place", session)) == 496
+
+    def forbid(self, session: Connection) -> None:
+        """Let `places` refuse rows whose name is "no", by a constraint `no_no`."""
+        raise NotImplementedError
+
+    def test_several_blocks_are_one_transaction(self, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        assert session.sort(page("P|1|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (1,)
+        assert session.sort(page("P|3|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (2,)
+        assert session.offer(page("P|4|a"))
+        session.rollback()
+        assert self.rows("places", "place", session) == []
+
+    def test_notes_are_taken_by_who_saw_the_last_one(self, store: Store, session: Connection) -> None:
+        assert session.note("s", "n") is None
+        assert session.take_note("s", "n", b"1", None)
+        assert not session.take_note("s", "n", b"2", None)
+        assert not session.take_note("s", "n", b"2", b"0")
+        session.commit()
+        assert session.take_note("s", "n", b"\0\xff", b"1")
+        session.commit()
+        with another(store) as other:
+            assert other.note("s", "n") == b"\0\xff"
+            assert other.note("other", "n") is None
+            assert other.forget_notes("s", 3600) == 0
+            assert other.forget_notes("s", -1) == 1
+            assert other.note("s", "n") is None
+
+    def test_the_outbox_gives_what_is_committed_in_its_order(self, store: Store, session: Connection) -> None:
+        session.post("a", [(b"k", b"1"), (None, b"\0\\\n")])
+        session.post("b", [(None, b"3")])
+        session.commit()
+        with another(store) as other:
+            found = other.posted("a", 10)
+            assert [(message.key, message.value) for message in found] == [(b"k", b"1"), (None, b"\0\\\n")]
+            assert [message.value for message in other.posted("a", 1)] == [b"1"]
+            other.settle("a", [found[0].id])
+            other.commit()
+            assert [message.value for message in other.posted("a", 10)] == [b"\0\\\n"]
+            assert [message.value for message in other.posted("b", 10)] == [b"3"]
+
+    def test_tables_are_made_once_and_grow(self, make: Make, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        session.commit()
+        grown = replace(
+            PLACE, fields=(*PLACE.fields, _field("size", nullable=True)), layouts=(Layout("Place", "P", PLACE.fields),)
+        )
+        again = make()
+        again.prepare(ENTITIES)
+        again.prepare([grown])
+        with another(again) as other:
+            assert self.rows("places", "place, name, size", other) == [("1", "a", None)]
+        again.close()
+
+    def test_nothing_is_changed_when_something_would_be_lost(self, make: Make, session: Connection) -> None:
+        changed = (PLACE.fields[0], _field("name", nullable=True))
+        less = replace(PLACE, fields=changed, layouts=(Layout("Place", "P", changed),))
+        fresh = _entity("Fresh", "F", [_field("id")], Storage("fresh", ("id",)))
+        again = make()
+        with pytest.raises(SchemaRefusal, match="name"):
+            again.prepare([fresh, less])
+        again.close()
+        with pytest.raises(Exception, match="fresh"):
+            self.rows("fresh", "id", session)
+
+    def test_columns_and_tables_of_others_are_left_alone(self, make: Make, session: Connection) -> None:
+        self.execute(session, "ALTER TABLE places ADD COLUMN theirs text")
+        self.execute(session, "CREATE INDEX their_index ON places (theirs)")
+        again = make()
+        again.prepare(ENTITIES)
+        with another(again) as other:
+            assert other.offer(page("P|1|a"))
+            other.commit()
+        again.close()
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_it_does_what_a_row_by_row_database_does(self, session: Connection, seed: int) -> None:
+        dice = random.Random(seed)  # noqa: S311 - rows, no secrets
+        model = Model()
+        for _ in range(dice.randint(1, 4)):
+            policies = {entity.name: dice.choice(list(Duplicates)) for entity in ENTITIES}
+            # Whether a key that an update lets go of may be used again in the same block is up to the store.
+            tags = policies["Thing"] is not Duplicates.UPDATE
+            lines = [_line(dice, tags=tags) for _ in range(dice.randint(1, 25))]
+            expected = model.sort(lines, policies)
+            outcome = session.sort(page(*lines), policies)
+            assert told(outcome.faults) == expected.faults, (lines, policies)
+            assert set(outcome.skipped) == expected.skipped, lines
+            assert set(outcome.updated) == expected.updated, lines
+            if dice.random() < 0.5:
+                session.commit()
+        assert self.rows("places", "place, name", session) == model.rows("Place")
+        assert self.rows("things", "thing, tag, place, note", session) == model.rows("Thing")
+        assert self.rows("parts", "thing, number, note", session) == model.rows("Part")
+        assert self.rows("events", "source, at, note", session) == model.rows("Event")
+
+
+@contextmanager
+def another(store: Store) -> Iterator[Connection]:
+    """A session of a store that is ended."""
+    session = store.connect()
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def told(faults: Sequence[Fault]) -> list[tuple[int, str | None, str | None, str]]:
+    """What faults say."""
+    return [(fault.line_number, fault.entity, fault.field, fault.message) for fault in faults]
+
+
+def _line(dice: random.Random, *, tags: bool) -> str:
+    some, maybe = (lambda: str(dice.randint(1, 4))), (lambda: dice.choice(["", *"1234"]))
+    return dice.choice(
+        [
+            lambda: f"P|{some()}|{dice.choice(['', 'x', 'y'])}",
+            lambda: f"T|{some()}|{maybe() if tags else ''}|{maybe()}|{dice.choice('abc')}",
+            lambda: f"A|{some()}|{some()}|{dice.choice(['', 'x'])}",
+            lambda: f"E|{some()}|{some()}|{dice.choice(['', 'x', 'y'])}",
+        ]
+    )()
+
+
+@dataclass
+class Expected:
+    """What a model says of a block."""
+
+    faults: list[tuple[int, str | None, str | None, str]]
+    skipped: set[int]
+    updated: set[int]
+
+
+class Model:
+    """A database that takes rows one by one, as simply as can be."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[dict[str, str]]] = {entity.name: [] for entity in ENTITIES}
+
+    def rows(self, entity: str) -> Rows:
+        """What it holds."""
+        found = [tuple(cell or None for cell in row.values()) for row in self._tables[entity]]
+        return sorted(found, key=lambda row: [cell or "" for cell in row])
+
+    def sort(self, lines: Sequence[str], policies: Mapping[str, Duplicates]) -> Expected:
+        """Take lines, table by table, and in each table one by one."""
+        expected = Expected([], set(), set())
+        for entity in (PLACE, THING, PART, EVENT):
+            for number, line in enumerate(lines, 1):
+                prefix, *cells = line.split("|")
+                if prefix == entity.layouts[0].prefix:
+                    row = dict(zip((field.name for field in entity.fields), cells, strict=True))
+                    self._take(entity, number, row, policies[entity.name], expected)
+        expected.faults.sort(key=lambda fault: fault[0])
+        return expected
+
+    def _take(self, entity: Entity, number: int, row: dict[str, str], policy: Duplicates, expected: Expected) -> None:
+        storage = entity.storage
+        assert storage is not None
+        keys = [storage.primary_key] if not storage.generated else []
+        keys += [storage.unique] if storage.unique else []
+        identity = keys[0]
+        hits = [(key, old) for key in keys if (old := self._same(entity, key, row)) is not None]
+        missing = self._missing(entity, row)
+        if hits and policy is Duplicates.SKIP:
+            expected.skipped.add(number)
+        elif hits and policy is Duplicates.UPDATE and hits[0][0] == identity:
+            self._update(entity, number, row, hits[0][1], keys, missing, expected)
+        elif hits:
+            expected.faults.append(self._duplicate(entity, number, hits[0][0], row))
+        elif missing:
+            expected.faults.append((number, entity.name, missing[0], missing[1]))
+        else:
+            self._tables[entity.name].append(row)
+
+    def _update(
+        self,
+        entity: Entity,
+        number: int,
+        row: dict[str, str],
+        old: dict[str, str],
+        keys: Sequence[tuple[str, ...]],
+        missing: tuple[str, str] | None,
+        expected: Expected,
+    ) -> None:
+        clash = next((key for key in keys[1:] if self._same(entity, key, row) not in (None, old)), None)
+        if clash:
+            expected.faults.append(self._duplicate(entity, number, clash, row))
+        elif missing:
+            expected.faults.append((number, entity.name, missing[0], missing[1]))
+        else:
+            old.update(row)
+            expected.updated.add(number)
+
+    def _same(self, entity: Entity, key: Sequence[str], row: dict[str, str]) -> dict[str, str] | None:
+        if not all(row[name] for name in key):
+            return None
+        return next((old for old in self._tables[entity.name] if all(old[name] == row[name] for name in key)), None)
+
+    def _missing(self, entity: Entity, row: dict[str, str]) -> tuple[str, str] | None:
+        place = {"Thing": ("place", "Place"), "Part": ("thing", "Thing")}.get(entity.name)
+        if place is None or not row[place[0]]:
+            return None
+        if any(old[place[0]] == row[place[0]] for old in self._tables[place[1]]):
+            return None
+        return place[0], f"Foreign key violation: {place[0]}={row[place[0]]} not found"
+
+    @staticmethod
+    def _duplicate(
+        entity: Entity, number: int, key: Sequence[str], row: dict[str, str]
+    ) -> tuple[int, str | None, str | None, str]:
+        pairs = ", ".join(f"{name}={row[name]}" for name in key)
+        return number, entity.name, key[0] if len(key) == 1 else None, f"Duplicate: {pairs} exists already"
+
+
+__all__ = ["Outcome", "StoreContract"]

@@ -17,7 +17,7 @@ def open_store(url: str) -> Store:
         try:
             from headgate.store.postgresql import PostgreSQLStore
         except ModuleNotFoundError as error:
-            if error.name not in ("psycopg", "psycopg_pool"):
+            if error.name != "psycopg":
                 raise
             raise HeadgateError("PostgreSQL is not installed here: pip install 'headgate[postgres]'") from None
         return PostgreSQLStore(url)

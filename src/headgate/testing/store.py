@@ -286,15 +286,17 @@ def told(faults: Sequence[Fault]) -> list[tuple[int, str | None, str | None, str
 
 
 def _line(dice: random.Random, *, tags: bool) -> str:
-    some, maybe = (lambda: str(dice.randint(1, 4))), (lambda: dice.choice(["", *"1234"]))
+    some = [str(dice.randint(1, 4)) for _ in range(2)]
+    maybe = [dice.choice(["", *"1234"]) for _ in range(2)]
+    note = dice.choice(["", "x", "y"])
     return dice.choice(
         [
-            lambda: f"P|{some()}|{dice.choice(['', 'x', 'y'])}",
-            lambda: f"T|{some()}|{maybe() if tags else ''}|{maybe()}|{dice.choice('abc')}",
-            lambda: f"A|{some()}|{some()}|{dice.choice(['', 'x'])}",
-            lambda: f"E|{some()}|{some()}|{dice.choice(['', 'x', 'y'])}",
+            f"P|{some[0]}|{note}",
+            f"T|{some[0]}|{maybe[0] if tags else ''}|{maybe[1]}|{note or 'z'}",
+            f"A|{some[0]}|{some[1]}|{note}",
+            f"E|{some[0]}|{some[1]}|{note}",
         ]
-    )()
+    )
 
 
 @dataclass

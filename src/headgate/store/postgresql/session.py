@@ -151,7 +151,7 @@ class PostgreSQLSession:
         with translated(self._where):
             self._begin()
             self._connection.execute(
-                "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s)", (stream, list(ids))
+                "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
 
     def _is_open(self) -> bool:

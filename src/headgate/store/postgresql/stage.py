@@ -87,9 +87,12 @@ class Stage:
     def settle(self, connection: Connection, duplicates: Duplicates, *, thorough: bool) -> Outcome:
         """Let go on what may. Where others are in the way it raises, unless it is to be `thorough`."""
         verdict = _Verdict(self.entity, self._keys, duplicates)
+        if duplicates is Duplicates.SKIP:
+            verdict.skipped += self._pass_over(connection)
+        passed = len(verdict.skipped)
         for suspect in self._suspects(connection):
             verdict.judge(suspect)
-        self._remove(connection, [*verdict.skipped, *(fault.line_number for fault in verdict.faults)])
+        self._remove(connection, [*verdict.skipped[passed:], *(fault.line_number for fault in verdict.faults)])
         faults = [*verdict.faults]
         ids = self._ids(connection)
         faults += self._insert(connection, verdict.updated, thorough=thorough)
@@ -101,6 +104,15 @@ class Stage:
             tuple(line for line in verdict.updated if line not in refused),
             {line: made for line, made in ids.items() if line not in refused},
         )
+
+    def _pass_over(self, connection: Connection) -> Iterator[int]:
+        """Take out the rows whose keys are there: nobody asks what else they are."""
+        for key in self._keys:
+            found = connection.execute(
+                f"DELETE FROM pg_temp.{self._name} s USING {quoted(self.table)} t"
+                f" WHERE {_same(key.columns, key.columns)} RETURNING s.{LINE}".encode()
+            )
+            yield from (line for (line,) in found.fetchall())
 
     def _suspects(self, connection: Connection) -> Iterator[_Suspect]:
         if not self._keys and not self.storage.foreign_keys:
@@ -148,7 +160,9 @@ class Stage:
 
     def _remove(self, connection: Connection, lines: Sequence[int]) -> None:
         if lines:
-            connection.execute(f"DELETE FROM pg_temp.{self._name} WHERE {LINE} = ANY(%s)".encode(), (list(lines),))
+            connection.execute(
+                f"DELETE FROM pg_temp.{self._name} WHERE {LINE} = ANY(%s::bigint[])".encode(), (list(lines),)
+            )
 
     def _ids(self, connection: Connection) -> dict[int, int]:
         if not self.storage.generated:
@@ -162,7 +176,7 @@ class Stage:
         order = ", ".join(map(quoted, self._keys[0].columns)) if self._keys else LINE
         statement = (
             f"INSERT INTO {quoted(self.table)} ({columns}) SELECT {columns} FROM pg_temp.{self._name}"
-            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} <> ALL(%s) ORDER BY {order}"
+            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} <> ALL(%s::bigint[]) ORDER BY {order}"
         )
         return self._go_on(connection, statement, list(updated), thorough=thorough)
 
@@ -175,7 +189,7 @@ class Stage:
         values = ", ".join(f"{quoted(column)} = s.{quoted(column)}" for column in changed or identity[:1])
         statement = (
             f"UPDATE {quoted(self.table)} t SET {values} FROM (SELECT DISTINCT ON ({named}) * FROM pg_temp.{self._name}"
-            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} = ANY(%s) ORDER BY {named}, {LINE} DESC) s"
+            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} = ANY(%s::bigint[]) ORDER BY {named}, {LINE} DESC) s"
             f" WHERE {_same(identity, identity)}"
         )
         return self._go_on(connection, statement, list(updated), thorough=thorough)

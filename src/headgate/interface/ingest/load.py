@@ -1,6 +1,6 @@
 """The load: one upload with its report. Whatever the client asked for, this is what carries it out."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from headgate.interface.ingest.asked import Asked
 from headgate.interface.ingest.forms import TEXT, Form
 from headgate.runtime.ingest.intake import Intake
 from headgate.runtime.ingest.keeping import Keeping
+from headgate.runtime.ingest.overlap import Overlap, Whole
 from headgate.runtime.ingest.settled import Settled, Tally
-from headgate.runtime.ingest.upload import Upload
+from headgate.runtime.ingest.upload import Keeper, Upload
 from headgate.store.base import Connection, Duplicates
 
 PIECE_BYTES = 2 * 1024 * 1024
@@ -28,44 +29,39 @@ class Load:
         self._intake, self._form, self._tell = intake, form, tell
         self._keeping = Keeping(intake.duplicates(asked.duplicates))
         self._tally = Tally()
+        self._read_items = 0
 
     @asynccontextmanager
     async def upload(self, session: Connection | None = None) -> AsyncIterator[Upload]:
         """Where its pieces are put: into a transaction for each, or into that of a session."""
+        database = self._intake.database
         if self._intake.uploads >= self._intake.terms.most_uploads:
             raise Busy(f"{self._intake.uploads} uploads are under way; come again in a moment")
         self._intake.uploads += 1
+        keeper: Keeper
+        if session is None:
+            keeper = Overlap(database, self._keeping, self._settled)
+        else:
+            keeper = Whole(database, self._keeping, self._note, session)
         try:
-            async with Upload(self._read, self._keep if session is None else self._keeper(session)) as upload:
+            async with Upload(self._read, keeper) as upload:
                 yield upload
         finally:
             self._intake.uploads -= 1
 
     async def _read(self, piece: Piece) -> Page:
-        return await self._intake.database.run(self._form.read, piece)
-
-    async def _keep(self, page: Page) -> None:
+        page = await self._intake.database.run(self._form.read, piece)
         self._admit(page)
-        async with self._intake.database.session() as session:
-            settled = await self._intake.database.run(self._keep_and_commit, session, page)
+        return page
+
+    def _settled(self, settled: Settled) -> None:
         self._note(settled)
         self.counted()
 
-    def _keep_and_commit(self, session: Connection, page: Page) -> Settled:
-        settled = self._keeping.keep(session, page)
-        session.commit()
-        return settled
-
-    def _keeper(self, session: Connection) -> Callable[[Page], Awaitable[None]]:
-        async def keep(page: Page) -> None:
-            self._admit(page)
-            self._note(await self._intake.database.run(self._keeping.keep, session, page))
-
-        return keep
-
     def _admit(self, page: Page) -> None:
         most = self._intake.terms.most_items
-        if most is not None and self.report.processed + page.good.total() + len(page.faults) > most:
+        self._read_items += page.good.total() + len(page.faults)
+        if most is not None and self._read_items > most:
             raise BodyTooLarge(f"the batch holds more than {most} messages; send smaller batches")
 
     def _note(self, settled: Settled) -> None:

@@ -28,6 +28,7 @@ class Database:
         self.trouble: str | None = "not connected yet"
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-database")
         self._free = asyncio.Semaphore(store.most_sessions)
+        self._lent = 0
         self._idle: list[tuple[float, Connection]] = []
         self._prepared = asyncio.Event()
 
@@ -88,22 +89,40 @@ class Database:
             raise
 
     @asynccontextmanager
+    async def spare_session(self) -> AsyncIterator[Connection | None]:
+        """A session, if there are enough for those who cannot go on without one; else None."""
+        if self._lent >= self.store.most_sessions // 2 or not self._prepared.is_set():
+            yield None
+            return
+        async with self.session() as session:
+            yield session
+
+    @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """A session of one's own while the block lasts. What is not committed in it is undone."""
         if not self._prepared.is_set():
             raise Unavailable(f"the database cannot be used: {self.trouble}")
         async with self._free:
-            session = await self._lend()
+            self._lent += 1
             try:
-                yield session
-                await self.run(session.rollback)
-            except Unavailable as error:
-                await self._broke(session, error)
-                raise
-            except BaseException:
-                await self._take_back(session)
-                raise
-            self._idle.append((time.monotonic(), session))
+                async with self._lent_out() as session:
+                    yield session
+            finally:
+                self._lent -= 1
+
+    @asynccontextmanager
+    async def _lent_out(self) -> AsyncIterator[Connection]:
+        session = await self._lend()
+        try:
+            yield session
+            await self.run(session.rollback)
+        except Unavailable as error:
+            await self._broke(session, error)
+            raise
+        except BaseException:
+            await self._take_back(session)
+            raise
+        self._idle.append((time.monotonic(), session))
 
     async def _lend(self) -> Connection:
         while self._idle:

@@ -17,7 +17,7 @@ from headgate.runtime.ingest.settled import Settled, Tally
 from headgate.runtime.ingest.upload import Keeper, Upload
 from headgate.store.base import Connection, Duplicates
 
-PIECE_BYTES = 2 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 Tell = Callable[[Settled], None]
 
 

@@ -11,7 +11,7 @@ from headgate.core.page import Page
 from headgate.runtime.ingest.overlap import Early
 from headgate.transport.bell import Bell
 
-_AT_ONCE = 3  # pieces: one is read while two are stored
+_AT_ONCE = 4  # pieces: one is read while others are stored
 
 
 class Keeper(Protocol):

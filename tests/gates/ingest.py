@@ -71,9 +71,9 @@ class Sender:
 
 
 @asynccontextmanager
-async def ingesting(url: str, *, base: str = BASE, **given: Any) -> AsyncIterator[Sender]:
+async def ingesting(url: str, *, base: str = BASE, log: Path | None = None, **given: Any) -> AsyncIterator[Sender]:
     """A gate that has the rows that orders and their lines refer to."""
-    async with serving(config(url, **given)) as served, client_of(served.url) as client:
+    async with serving(config(url, **given), log=log) as served, client_of(served.url) as client:
         sender = Sender(client, served)
         if base:
             response = await sender.post("batch", base)

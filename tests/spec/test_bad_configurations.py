@@ -6,6 +6,7 @@ import pytest
 
 from headgate.errors import ConfigError
 from headgate.spec.resolve import plan_text
+from tests.layouts import EXAMPLE
 
 BAD = [
     ("service:\n\tport: 1\n", ["2:1: a tab cannot indent YAML; use spaces"]),
@@ -212,9 +213,32 @@ BAD = [
     ),
     ("runtime: {web: {interfaces: [{path: /a}]}}\n", ['1:30: runtime.web.interfaces[0] needs the key "kind"']),
     (
+        "runtime: {web: {interfaces: [{kind: ingest, path: /a}]}}\n",
+        ["1:31: an ingest interface needs entities: name their folder with `entities:`"],
+    ),
+    (
+        f"entities: {EXAMPLE}\nruntime: {{web: {{interfaces: [{{kind: ingest, path: /a, entities: [Ordr]}}]}}}}\n",
+        ['2:66: there is no entity "Ordr"; did you mean "Order"?'],
+    ),
+    (
+        f"entities: {EXAMPLE}\nruntime: {{web: {{interfaces: [{{kind: ingest, path: /a, on_duplicate: {{X: skip}}}}]}}}}\n",
+        ['2:73: there is no entity "X"'],
+    ),
+    (
+        (
+            f"entities: {EXAMPLE}\nstreams: {{q: {{delivery: queue}}, t: {{codec: text}}}}\n"
+            "runtime: {web: {interfaces: [{kind: ingest, path: /a, from: q, publish: t, dead_letters: z}]}}\n"
+        ),
+        [
+            '3:61: "q" has queue delivery: what is kept exactly once is read from a place, so use broadcast',
+            '3:73: "t" has the codec text: records are published as json',
+            '3:90: dead_letters: there is no stream "z"',
+        ],
+    ),
+    (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, graphql; did you mean "messages"?'
         ],
     ),
     (
@@ -359,13 +383,13 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /health, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /docs, /openapi.json itself'
+            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
         ],
     ),
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /streams/a, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /docs, /openapi.json itself'
+            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
         ],
     ),
     (

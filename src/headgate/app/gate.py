@@ -104,7 +104,7 @@ class Gate:
         for declaration in self._declared.values():
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = Node(declaration, self.streams)
-        await self.ingest.become(plan)
+        await self.ingest.become(plan, self.streams)
         self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
             if not node.running:

@@ -1,8 +1,9 @@
 """Ingesting, wired: the database of a plan, and an intake for each of its ingest interfaces."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from headgate.interface.ingest.load import load_file
 from headgate.interface.ingest.routes import ingest_routes
 from headgate.interface.route import Answer, Route
 from headgate.runtime.ingest.database import Database
+from headgate.runtime.ingest.dead_letters import DeadLetters
+from headgate.runtime.ingest.feed import Feed
 from headgate.runtime.ingest.intake import Intake, Terms
+from headgate.runtime.ingest.relay import Relay
 from headgate.runtime.stats import IngestStats
-from headgate.runtime.tasks import Tasks
+from headgate.runtime.stream import Stream
+from headgate.runtime.tasks import Tasks, cancel
 from headgate.spec.plan import IngestPlan, InterfacePlan, Plan
 from headgate.store import open_store
 from headgate.store.base import Duplicates
@@ -33,12 +38,14 @@ class Ingest:
         self._tasks = tasks
         self._url = ""
         self._began = time.monotonic()
+        self._working: list[asyncio.Task[Any]] = []
 
     def __repr__(self) -> str:
         return f"<Ingest: {len(self.intakes)} interfaces, {self.database!r}>"
 
-    async def become(self, plan: Plan) -> None:
+    async def become(self, plan: Plan, streams: Mapping[str, Stream]) -> None:
         """Serve what this plan says. Raises a `HeadgateError` when the tables cannot follow it."""
+        await self._stop()
         served = [interface for interface in plan.interfaces if interface.ingest is not None]
         if not served:
             await self.close()
@@ -51,17 +58,62 @@ class Ingest:
             self._url = plan.connections.database.url
             self.database = Database(open_store(self._url), entities)
             await self.database.open(self._tasks)
-        self.intakes = [self._intake(interface, plan.entities, self.database) for interface in served]
-        for interface, intake in zip(served, self.intakes, strict=True):
+        self.intakes = []
+        relays = self._relays(served, streams, self.database)
+        for interface in served:
             assert interface.ingest is not None
+            assert interface.path is not None
+            intake = self._intake(interface.path, interface, plan.entities, self.database, relays, streams)
+            self.intakes.append(intake)
+            if interface.ingest.source is not None:
+                self._start_feed(intake, streams[interface.ingest.source], self.database)
             if interface.ingest.load:
-                self._tasks.start(f"load for {intake.path}", self._load(intake, interface.ingest.load))
+                self._working.append(
+                    self._tasks.start(f"load {intake.path}", self._load(intake, interface.ingest.load))
+                )
 
-    def _intake(self, interface: InterfacePlan, entities: Sequence[Entity], database: Database) -> Intake:
-        assert interface.ingest is not None
-        assert interface.path is not None
-        taken = [entity for entity in entities if entity.name in interface.ingest.entities]
-        return Intake(interface.path, taken, _terms(interface, interface.ingest), database, self.stats, self._tasks)
+    def _intake(
+        self,
+        path: str,
+        interface: InterfacePlan,
+        entities: Sequence[Entity],
+        database: Database,
+        relays: Mapping[str, Relay],
+        streams: Mapping[str, Stream],
+    ) -> Intake:
+        plan = interface.ingest
+        assert plan is not None
+        return Intake(
+            path,
+            [entity for entity in entities if entity.name in plan.entities],
+            _terms(interface, plan),
+            database,
+            self.stats,
+            self._tasks,
+            relay=relays.get(plan.publish or ""),
+            dead_letters=None if plan.dead_letters is None else DeadLetters(streams[plan.dead_letters], path),
+        )
+
+    def _relays(
+        self, served: Sequence[InterfacePlan], streams: Mapping[str, Stream], database: Database
+    ) -> dict[str, Relay]:
+        """One for each stream that gets what is kept."""
+        names = {interface.ingest.publish for interface in served if interface.ingest and interface.ingest.publish}
+        relays = {name: Relay(streams[name], database) for name in names}
+        for name, relay in relays.items():
+            self._working.append(self._tasks.start(f"relay to {name}", relay.run()))
+        return relays
+
+    def _start_feed(self, intake: Intake, stream: Stream, database: Database) -> None:
+        is_json = stream.codec.content_type == "application/json"
+        read = intake.objects.read if is_json else intake.lines.read
+        feed = Feed(intake.path, stream, database, read, intake.keeping(None), intake.note, intake.posted)
+        self._working.append(self._tasks.start(repr(feed), feed.run()))
+
+    async def _stop(self) -> None:
+        for task in self._working:
+            await cancel(task)
+        self._working.clear()
 
     async def _load(self, intake: Intake, files: Sequence[Path]) -> None:
         """Keep the messages of files, once the database is there. Those that it has already are passed over."""
@@ -120,6 +172,7 @@ class Ingest:
 
     async def close(self) -> None:
         """Let go of the database."""
+        await self._stop()
         if self.database is not None:
             database, self.database, self.intakes = self.database, None, []
             await database.close()

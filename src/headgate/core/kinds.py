@@ -45,6 +45,19 @@ def explain(field: Field, text: str) -> str | None:
     return expected and f"must be {expected}, not {shown(text)}"
 
 
+def expected(field: Field) -> str:
+    """What a field accepts, in words."""
+    if field.kind.is_json:
+        return _SHAPES[field.kind][1]
+    if field.kind is not Kind.TEXT:
+        return _EXPLAIN[field.kind](field, "?") or ""  # a question mark is nothing but text
+    if field.choices:
+        return f"one of {', '.join(field.choices)}"
+    if field.max_length is None:
+        return f"at least {max(1, field.min_length)} characters"
+    return f"{max(1, field.min_length)} to {field.max_length} characters"
+
+
 def read(field: Field, text: str) -> Value:
     """The value of a text that has no fault."""
     return _READ[field.kind](text) if text else None

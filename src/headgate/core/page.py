@@ -1,7 +1,7 @@
 """The page: what a piece of a body holds. Rows for the database, what is wrong with the others, and which is which."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Protocol
@@ -41,14 +41,23 @@ class Page(Protocol):
         ...
 
     def text(self, number: int) -> str:
+        """A message as it came, as far as that is text."""
+        ...
+
+    def raw(self, number: int) -> bytes:
         """A message as it came."""
+        ...
+
+    def records(self, numbers: Collection[int]) -> Iterator[tuple[int, Record]]:
+        """The records of these messages, which have no faults; in order."""
         ...
 
 
 class LinePage:
     """A page of lines, as the parser of records reads them."""
 
-    def __init__(self, parsed: Parsed, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, parser: RecordParser, parsed: Parsed, faults: Sequence[Fault] = ()) -> None:
+        self._parser = parser
         self.rows = parsed.rows
         self.faults = tuple(sorted((*parsed.faults, *faults), key=_number)) if faults else parsed.faults
         self._parsed = parsed
@@ -77,10 +86,21 @@ class LinePage:
                 yield number, layout.entity
 
     def text(self, number: int) -> str:
+        line = self._line(number)
+        return line if line.isascii() else self.raw(number).decode(errors="replace")
+
+    def raw(self, number: int) -> bytes:
+        return self._line(number).encode(errors="surrogateescape")
+
+    def records(self, numbers: Collection[int]) -> Iterator[tuple[int, Record]]:
+        for number in sorted(numbers):
+            if isinstance(record := self._parser.line(self.raw(number), number), Record):
+                yield number, record
+
+    def _line(self, number: int) -> str:
         if self._lines is None:
             self._lines = self._parsed.text.split("\n")
-        line = self._lines[number - self._parsed.first]
-        return line if line.isascii() else line.encode(errors="surrogateescape").decode(errors="replace")
+        return self._lines[number - self._parsed.first]
 
 
 class RecordPage:
@@ -109,6 +129,13 @@ class RecordPage:
 
     def numbered(self) -> Sequence[Rows]:
         return _joined((row_of(record), f"{number}{DELIMITER}") for number, record in self._records)
+
+    def raw(self, number: int) -> bytes:
+        return self.text(number).encode()
+
+    def records(self, numbers: Collection[int]) -> Iterator[tuple[int, Record]]:
+        wanted = set(numbers)
+        yield from ((number, record) for number, record in self._records if number in wanted)
 
     def messages(self) -> Iterator[tuple[int, str | None]]:
         bad = ((fault.line_number, fault.entity) for fault in self.faults)
@@ -151,7 +178,7 @@ class LineReader:
     def read(self, piece: Piece) -> Page:
         """The page of a piece."""
         parsed = self._parser.parse(piece.data, piece.first_line)
-        page = LinePage(parsed, piece.faults)
+        page = LinePage(self._parser, parsed, piece.faults)
         if not self._parents or self._parents.isdisjoint(rows.layout.entity for rows in parsed.rows):
             return page
         bad = {fault.line_number for fault in page.faults}

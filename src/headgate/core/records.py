@@ -14,7 +14,7 @@ from headgate.core.patterns import pattern
 from headgate.core.rows import Rows, numbered_rows, rows_of
 
 # What a text in a line may hold. Bytes that are no UTF-8 are half characters here, and no field holds those.
-_CHARACTER = rf"[^{DELIMITER}\n\r\0\ud800-\udfff]"
+CHARACTER = rf"[^{DELIMITER}\n\r\0\ud800-\udfff]"
 _BYTE_ORDER_MARK = "\ufeff"
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")
 _JSON_TYPES = {dict: "an object", list: "an array", type(None): "null", bool: "a boolean", str: "a string"}
@@ -191,7 +191,7 @@ def _good_lines(layouts: Collection[Layout]) -> str:
 
 
 def _good_line(layout: Layout) -> str:
-    return r"\|".join([re.escape(layout.prefix), *(pattern(field, _CHARACTER) for field in layout.fields)])
+    return r"\|".join([re.escape(layout.prefix), *(pattern(field, CHARACTER) for field in layout.fields)])
 
 
 def _json_type(value: object) -> str:

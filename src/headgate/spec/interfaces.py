@@ -166,8 +166,15 @@ class IngestSpec(_Common):
     load: Names = Field(default_factory=list, description="Files of messages that are kept at the start.")
     line_bytes: int = Field(65_536, ge=100, le=2**24, description="The longest line.")
     max_errors: int = Field(10_000, ge=0, le=1_000_000, description="How many errors an answer holds.")
-    max_batch_items: int | None = Field(None, ge=1, description="The most messages in a batch; default: any number.")
+    max_batch_items: int | None = Field(
+        None, ge=1, le=2**40, description="The most messages in a batch; default: any number."
+    )
     uploads: int = Field(16, ge=1, le=1000, description="How many batches and streams may come at once.")
+    source: Name | None = Field(
+        None, alias="from", description="A stream whose messages are kept, too, each exactly once."
+    )
+    publish: Name | None = Field(None, description="A stream that gets every record that is kept.")
+    dead_letters: Name | None = Field(None, description="A stream that gets every message that is refused.")
 
 
 class GraphQLSpec(_Bound):

@@ -193,6 +193,9 @@ class IngestPlan:
     max_errors: int = 10_000
     max_batch_items: int | None = None
     uploads: int = 16
+    source: str | None = None  # streams, as the next two
+    publish: str | None = None
+    dead_letters: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

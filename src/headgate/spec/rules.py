@@ -180,8 +180,11 @@ def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Ite
 
 
 def _interface(interface: InterfaceSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
-    for key in ("stream", "publish", "request", "response"):
+    for key in ("stream", "publish", "request", "response", "dead_letters"):
         yield from _declared((*path, key), getattr(interface, key, None), key, ground)
+    if isinstance(interface, IngestSpec):
+        yield from _declared((*path, "from"), interface.source, "from", ground)
+        yield from _ingest(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
     if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
@@ -190,11 +193,22 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
             " leave the path out, and discovered nodes bring their routes",
         )
-    if isinstance(interface, IngestSpec) and not document.entities:
-        yield ground.at_key((*path, "kind"), "an ingest interface needs entities: name their folder with `entities:`")
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
+
+
+def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    if not document.entities:
+        yield ground.at_key((*path, "kind"), "an ingest interface needs entities: name their folder with `entities:`")
+    source = document.streams.get(interface.source or "")
+    if source is not None and source.delivery == "queue":
+        words = "has queue delivery: what is kept exactly once is read from a place, so use broadcast"
+        yield ground.at_value((*path, "from"), f"{ground.show((*path, 'from'))} {words}")
+    target = document.streams.get(interface.publish or "")
+    if target is not None and target.codec.name != "json":
+        words = f"has the codec {target.codec.name}: records are published as json"
+        yield ground.at_value((*path, "publish"), f"{ground.show((*path, 'publish'))} {words}")
 
 
 def _follows(interface: BoundSpec) -> bool:

@@ -61,6 +61,7 @@ class _Batch:
                 raise
             response = await self._end(session)
         self._load.counted(kept=self._keeps)
+        self._intake.posted()
         return response
 
     async def _fill(self, session: Connection) -> None:

@@ -11,7 +11,6 @@ from headgate.errors import BodyTooLarge, Busy, NotFound
 from headgate.interface.ingest.asked import Asked
 from headgate.interface.ingest.forms import TEXT, Form
 from headgate.runtime.ingest.intake import Intake
-from headgate.runtime.ingest.keeping import Keeping
 from headgate.runtime.ingest.overlap import Overlap, Whole
 from headgate.runtime.ingest.settled import Settled, Tally
 from headgate.runtime.ingest.upload import Keeper, Upload
@@ -27,7 +26,8 @@ class Load:
     def __init__(self, intake: Intake, asked: Asked, form: Form, tell: Tell | None = None) -> None:
         self.report = Report(intake.terms.most_errors)
         self._intake, self._form, self._tell = intake, form, tell
-        self._keeping = Keeping(intake.duplicates(asked.duplicates))
+        self._keeping = intake.keeping(asked.duplicates)
+        self._buries = not (asked.atomic or asked.dry_run)
         self._tally = Tally()
         self._read_items = 0
 
@@ -54,9 +54,10 @@ class Load:
         self._admit(page)
         return page
 
-    def _settled(self, settled: Settled) -> None:
-        self._note(settled)
+    async def _settled(self, settled: Settled) -> None:
+        await self._note(settled)
         self.counted()
+        self._intake.posted()
 
     def _admit(self, page: Page) -> None:
         most = self._intake.terms.most_items
@@ -64,12 +65,14 @@ class Load:
         if most is not None and self._read_items > most:
             raise BodyTooLarge(f"the batch holds more than {most} messages; send smaller batches")
 
-    def _note(self, settled: Settled) -> None:
+    async def _note(self, settled: Settled) -> None:
         self._tally.add(settled)
         self._intake.log_refused(settled.faults)
         self.report.add(settled.accepted, settled.faults, len(settled.skipped), len(settled.updated))
         if self._tell is not None:
             self._tell(settled)
+        if self._buries:
+            await self._intake.bury(settled)
 
     def counted(self, *, kept: bool = True) -> None:
         """What was noted is settled for good: it is kept, or only what was refused counts."""

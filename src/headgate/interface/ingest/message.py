@@ -17,7 +17,6 @@ from headgate.interface.ingest.unpack import unpacked
 from headgate.runtime.ingest.answers import Answer, same
 from headgate.runtime.ingest.group import Kept, outcomes
 from headgate.runtime.ingest.intake import Intake
-from headgate.runtime.ingest.keeping import Keeping
 from headgate.store.base import Connection
 
 _SEVERAL = "a message is one line, and these are several; send them to /batch"
@@ -32,7 +31,7 @@ async def message(request: Request, intake: Intake) -> Response:
     body = await _body(request)
     found = _line(body, intake) if media == TEXT else _record(body, wanted, intake)
     if isinstance(found, Fault):
-        return _refused(found, intake)
+        return await _turned_away(found, wanted, intake)
     if not wanted.is_whole:
         return await _grouped(found, wanted, intake)
     fingerprint = hashlib.sha256(f"{media} {request.scope['query_string'].decode('latin-1')}\n".encode() + body)
@@ -108,19 +107,22 @@ def _record(body: bytes, wanted: Asked, intake: Intake) -> _Object | Fault:
 
 async def _grouped(found: _Line | _Object, wanted: Asked, intake: Intake) -> Response:
     outcome = await found.kept(wanted)
-    return _refused(outcome, intake) if isinstance(outcome, Fault) else _accepted(found, outcome, intake)
+    if isinstance(outcome, Fault):
+        return await _turned_away(outcome, wanted, intake)
+    return _accepted(found, outcome, intake)
 
 
 async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerprint: str) -> Response:
     """A transaction of its own, with the answer if that is to be remembered."""
     database, memory = intake.database, intake.memory
-    keeping = Keeping(intake.duplicates(wanted.duplicates), doubts=True)
+    keeping = intake.keeping(wanted.duplicates)
 
     def work(session: Connection) -> Response:
         key = None if wanted.dry_run else wanted.key
         if key and (first := memory.begin(session, key)):
             return replayed(same(first, fingerprint))
-        [outcome] = outcomes(keeping.keep(session, found.page, with_ids=found.generated), 1)
+        settled = keeping.keep(session, found.page, with_ids=found.generated)
+        [outcome] = outcomes(settled, 1)
         if isinstance(outcome, Fault):
             response = _refused(outcome, intake)
         else:
@@ -132,7 +134,9 @@ async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerpr
         return response
 
     async with database.session() as session:
-        return await database.run(work, session)
+        response = await database.run(work, session)
+    intake.posted()
+    return response
 
 
 def _accepted(found: _Line | _Object, kept: Kept, intake: Intake, **more: object) -> Response:
@@ -145,6 +149,12 @@ def _accepted(found: _Line | _Object, kept: Kept, intake: Intake, **more: object
         more["updated"] = True
     intake.count_one(entity, "duplicate" if kept.skipped else "success")
     return answers.accepted(entity, key, time.time(), **more)
+
+
+async def _turned_away(fault: Fault, wanted: Asked, intake: Intake) -> Response:
+    if not wanted.dry_run:
+        await intake.bury_one(fault)
+    return _refused(fault, intake)
 
 
 def _refused(fault: Fault, intake: Intake) -> Response:

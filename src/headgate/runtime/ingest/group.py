@@ -45,10 +45,11 @@ class Group(Generic[M]):
         read: Callable[[Sequence[M]], Page],
         keeping: Keeping,
         tasks: Tasks,
+        committed: Callable[[], None],
         *,
         with_ids: bool = False,
     ) -> None:
-        self._tasks = tasks
+        self._tasks, self._committed = tasks, committed
         self._database, self._read, self._keeping, self._with_ids = database, read, keeping, with_ids
         self._waiting: list[tuple[M, asyncio.Future[Kept | Fault]]] = []
         self._task: asyncio.Task[object] | None = None
@@ -78,6 +79,7 @@ class Group(Generic[M]):
     async def _settle(self, batch: Sequence[tuple[M, asyncio.Future[Kept | Fault]]]) -> None:
         try:
             outcomes = await self._kept([message for message, _ in batch])
+            self._committed()
         except HeadgateError as error:
             self._refuse(batch, error)
             return

@@ -12,9 +12,11 @@ from headgate.core.objects import ObjectReader
 from headgate.core.page import LineReader, Page
 from headgate.runtime.ingest.answers import Memory
 from headgate.runtime.ingest.database import Database
+from headgate.runtime.ingest.dead_letters import DeadLetters
 from headgate.runtime.ingest.group import Group, M
 from headgate.runtime.ingest.keeping import Keeping
-from headgate.runtime.ingest.settled import UNKNOWN, Tally
+from headgate.runtime.ingest.relay import Relay
+from headgate.runtime.ingest.settled import UNKNOWN, Settled, Tally
 from headgate.runtime.stats import IngestStats
 from headgate.runtime.tasks import Tasks
 from headgate.store.base import Duplicates
@@ -40,7 +42,16 @@ class Intake:
     """One ingest interface's way into the database."""
 
     def __init__(
-        self, path: str, entities: Sequence[Entity], terms: Terms, database: Database, stats: IngestStats, tasks: Tasks
+        self,
+        path: str,
+        entities: Sequence[Entity],
+        terms: Terms,
+        database: Database,
+        stats: IngestStats,
+        tasks: Tasks,
+        *,
+        relay: Relay | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
         self.path, self.entities, self.terms, self.database = path, tuple(entities), terms, database
         self.memory = Memory(path)
@@ -48,6 +59,7 @@ class Intake:
         self.objects = ObjectReader(entities, entities[0] if len(entities) == 1 else None)
         self.uploads = 0
         self._stats, self._tasks = stats, tasks
+        self._relay, self._dead_letters = relay, dead_letters
         self._generated = {e.name for e in entities if e.storage is not None and e.storage.generated}
         self._line_groups: dict[tuple[Duplicates | None, bool], Group[bytes]] = {}
         self._record_groups: dict[tuple[Duplicates | None, bool], Group[Record]] = {}
@@ -63,6 +75,33 @@ class Intake:
     def duplicates(self, asked: Duplicates | None) -> Mapping[str, Duplicates]:
         """What becomes of duplicates, by entity."""
         return self.terms.duplicates if asked is None else dict.fromkeys((e.name for e in self.entities), asked)
+
+    def keeping(self, asked: Duplicates | None) -> Keeping:
+        """How pages are kept."""
+        return Keeping(self.duplicates(asked), None if self._relay is None else self._relay.post)
+
+    def posted(self) -> None:
+        """Something was committed: whoever publishes it may begin."""
+        if self._relay is not None:
+            self._relay.ring()
+
+    async def bury(self, settled: Settled) -> None:
+        """Keep what was refused among the dead letters. Raises a `TransportError`."""
+        if self._dead_letters is not None:
+            await self._dead_letters.bury(settled)
+
+    async def bury_one(self, fault: Fault) -> None:
+        """Keep a single message that was refused among the dead letters."""
+        if self._dead_letters is not None:
+            await self._dead_letters.bury_one(fault)
+
+    async def note(self, settled: Settled) -> None:
+        """A page is settled: count it, tell the log of it, and bury what was refused."""
+        tally = Tally()
+        tally.add(settled)
+        self.count(tally)
+        self.log_refused(settled.faults)
+        await self.bury(settled)
 
     def is_generated(self, entity: str) -> bool:
         """Whether the database makes its keys."""
@@ -81,7 +120,7 @@ class Intake:
         return self._record_groups[asked, generated]
 
     def _group(self, read: Callable[[Sequence[M]], Page], asked: Duplicates | None, generated: bool) -> Group[M]:
-        return Group(self.database, read, Keeping(self.duplicates(asked)), self._tasks, with_ids=generated)
+        return Group(self.database, read, self.keeping(asked), self._tasks, self.posted, with_ids=generated)
 
     def _read_lines(self, lines: Sequence[bytes]) -> Page:
         return self.lines.read(Piece(b"\n".join(lines), 1))

@@ -1,6 +1,6 @@
 """Keeping: how a page gets into a database. At full speed while all is good, row by row told apart where it is not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from headgate.core.page import Page
@@ -8,6 +8,7 @@ from headgate.runtime.ingest.settled import Settled, settle
 from headgate.store.base import Connection, Duplicates, Outcome
 
 _GOOD = Outcome()
+Beside = Callable[[Connection, Settled], None]
 
 
 @dataclass(slots=True)
@@ -15,14 +16,24 @@ class Keeping:
     """Keeps pages, and learns from the last one whether the next is worth an offer."""
 
     duplicates: Mapping[str, Duplicates]
+    beside: Beside | None = None  # what is done in the same transaction
     doubts: bool = False
+
+    def offer(self, session: Connection, page: Page) -> Settled | None:
+        """Put all rows of a page into the open transaction; or none, and None is the answer."""
+        return self._done(session, settle(page, _GOOD)) if session.offer(page) else None
 
     def keep(self, session: Connection, page: Page, *, with_ids: bool = False) -> Settled:
         """Put the rows of a page into the open transaction, and tell what became of its messages."""
         if not page.rows:
             return settle(page, _GOOD)
-        if not with_ids and not self.doubts and session.offer(page):
-            return settle(page, _GOOD)
+        if not with_ids and not self.doubts and (settled := self.offer(session, page)):
+            return settled
         outcome = session.sort(page, self.duplicates)
         self.doubts = bool(outcome.faults or outcome.skipped or outcome.updated)
-        return settle(page, outcome)
+        return self._done(session, settle(page, outcome))
+
+    def _done(self, session: Connection, settled: Settled) -> Settled:
+        if self.beside is not None:
+            self.beside(session, settled)
+        return settled

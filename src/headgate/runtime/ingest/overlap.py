@@ -5,7 +5,7 @@ waits for would otherwise wait for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,8 @@ from headgate.core.entity import Entity
 from headgate.core.page import Page
 from headgate.runtime.ingest.database import Database
 from headgate.runtime.ingest.keeping import Keeping
-from headgate.runtime.ingest.settled import Settled, settle
-from headgate.store.base import Connection, Outcome
-
-_GOOD = Outcome()
+from headgate.runtime.ingest.settled import Settled
+from headgate.store.base import Connection
 
 
 @dataclass(slots=True)
@@ -25,14 +23,14 @@ class Early:
 
     page: Page
     session: Connection | None = None
-    offered: bool = False
+    offered: Settled | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is offered, or taken back
 
 
 class Overlap:
     """Keeps each page in a transaction of its own."""
 
-    def __init__(self, database: Database, keeping: Keeping, tell: Callable[[Settled], None]) -> None:
+    def __init__(self, database: Database, keeping: Keeping, tell: Callable[[Settled], Awaitable[None]]) -> None:
         self._database, self._keeping, self._tell = database, keeping, tell
         self._flight: list[Early] = []
         self._slow = False  # the first page goes row by row
@@ -60,7 +58,7 @@ class Overlap:
     async def _offer(self, early: Early) -> None:
         async with early.lock:
             if early.session is not None and not self._slow:
-                early.offered = await self._database.run(early.session.offer, early.page)
+                early.offered = await self._database.run(self._keeping.offer, early.session, early.page)
 
     def _refers_to_what_is_in_flight(self, page: Page) -> bool:
         stored = {self._tables[rows.layout.entity][0] for early in self._flight for rows in early.page.rows}
@@ -68,21 +66,22 @@ class Overlap:
 
     async def keep(self, early: Early) -> None:
         """Commit a page that was offered; or keep it now."""
-        if early.offered and early.session is not None:
+        if early.offered is not None and early.session is not None:
             await self._database.run(early.session.commit)
-            self._tell(settle(early.page, _GOOD))
+            await self._tell(early.offered)
             return
         self._slow = True
         try:
             for other in self._flight:
                 await self._take_back(other)
-            self._tell(await self._keep(early))
+            settled = await self._keep(early)
         finally:
             self._slow = False
+        await self._tell(settled)
 
     async def _take_back(self, early: Early) -> None:
         async with early.lock:
-            early.offered = False
+            early.offered = None
             if early.session is not None:
                 await self._database.run(early.session.rollback)
 
@@ -102,7 +101,7 @@ class Whole:
     """Keeps all pages in the transaction of one session, which somebody else ends."""
 
     def __init__(
-        self, database: Database, keeping: Keeping, tell: Callable[[Settled], None], session: Connection
+        self, database: Database, keeping: Keeping, tell: Callable[[Settled], Awaitable[None]], session: Connection
     ) -> None:
         self._database, self._keeping, self._tell, self._session = database, keeping, tell, session
 
@@ -116,7 +115,7 @@ class Whole:
 
     async def keep(self, early: Early) -> None:
         """Put a page into the transaction."""
-        self._tell(await self._database.run(self._keeping.keep, self._session, early.page))
+        await self._tell(await self._database.run(self._keeping.keep, self._session, early.page))
 
 
 def _tables(entity: Entity) -> tuple[str, frozenset[str]]:

@@ -1,0 +1,1 @@
+"""Generating: a standalone ingestion server, written for given entities."""

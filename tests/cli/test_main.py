@@ -11,7 +11,7 @@ def test_without_a_command_it_shows_which_there_are() -> None:
     done = headgate()
     text = (done.stdout + done.stderr).decode()
     assert done.returncode == 2
-    assert all(word in text for word in ("run", "check", "demo", "new", "tail", "send", "schema", "doctor"))
+    assert all(word in text for word in ("run", "check", "demo", "new", "tail", "send", "ingest", "schema", "doctor"))
 
 
 def test_it_tells_its_version() -> None:

@@ -1,0 +1,144 @@
+"""`headgate ingest`: the messages of a file go into the database behind a gate, each once."""
+
+import asyncio
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from headgate.cli.options import DEFAULT_URL, Json, Url
+from headgate.cli.progress import Progress
+from headgate.errors import HeadgateError
+
+if TYPE_CHECKING:
+    from headgate.client.ingest import Settled
+    from headgate.client.source import Source
+    from headgate.client.transfer import Transfer
+
+File = Annotated[str, typer.Argument(help="The file, also gzipped (.gz); - is standard input.", show_default=False)]
+At = Annotated[str, typer.Option("--path", help="Where the gate's ingest interface is.")]
+As = Annotated[
+    Literal["text", "csv", "ndjson", "json"] | None,
+    typer.Option("--form", help="What the file holds; default: what its name ends with.", show_default=False),
+]
+Entity = Annotated[str | None, typer.Option(help="Whose records CSV and JSON are.")]
+Mode = Annotated[
+    Literal["best_effort", "atomic"] | None, typer.Option(help="Keep what is good, or all of the file or nothing.")
+]
+OnDuplicate = Annotated[
+    Literal["skip", "error", "update"] | None, typer.Option(help="What becomes of a row whose key is there already.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Try everything, and keep nothing.")]
+Errors = Annotated[Path | None, typer.Option(help="Write the refused lines there, to be mended and sent again.")]
+State = Annotated[Path | None, typer.Option(help="Where it keeps how far it came; default: beside the file.")]
+_SHOWN = 10  # errors; all of them stand in the file of --errors
+_EVERY = 10.0  # seconds between lines where nobody watches a bar
+_INTERRUPTED = 130
+
+
+def command(
+    file: File,
+    url: Url = DEFAULT_URL,
+    path: At = "/ingest",
+    form: As = None,
+    entity: Entity = None,
+    mode: Mode = None,
+    on_duplicate: OnDuplicate = None,
+    dry_run: DryRun = False,
+    errors: Errors = None,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Put the messages of a file into the database. Exit 1 when one was refused.
+
+    When it is interrupted, the same command goes on where it was.
+    """
+    from headgate.client.ingest import GateDestination
+    from headgate.client.source import Form, open_source
+    from headgate.client.transfer import Transfer, default_state
+
+    given = {"entity": entity, "mode": mode, "on_duplicate": on_duplicate, "dry_run": "true" if dry_run else None}
+    parameters = {name: value for name, value in given.items() if value}
+    whole = mode == "atomic" or dry_run  # what has to be one transaction cannot be sent in portions
+    with ExitStack() as stack:
+        source = open_source(file, Form(form) if form else None, stack, sys.stdin.buffer, whole=whole)
+        watch = _Watch(source, stack.enter_context(Progress("rows", every=_EVERY)))
+        runner = stack.enter_context(asyncio.Runner())
+        destination = GateDestination(
+            url, path, media=source.form.media, parameters=parameters, waits=watch.waits, sent=watch.sent
+        )
+        stack.callback(lambda: runner.run(destination.close()))
+        asked = {"url": url, "path": path, **parameters}
+        transfer = stack.enter_context(
+            Transfer(
+                source, destination, asked=asked, whole=whole, state=state or default_state(source), refused=errors
+            )
+        )
+        _carry_out(transfer, watch, runner)
+    _tell(transfer, dry_run=dry_run, as_json=as_json)
+    if transfer.counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _carry_out(transfer: "Transfer", watch: "_Watch", runner: asyncio.Runner) -> None:
+    watch.begins(transfer)
+    try:
+        # Between portions nothing runs in the loop, so that Ctrl-C ends waiting for a slow pipe at once.
+        while portion := transfer.take():
+            watch.settled(runner.run(transfer.keep(portion)), transfer)
+    except KeyboardInterrupt:
+        watch.says(f"headgate: interrupted{transfer.how_to_go_on()}")
+        raise typer.Exit(_INTERRUPTED) from None
+    except HeadgateError as error:
+        raise HeadgateError(f"{error}{transfer.how_to_go_on()}") from None
+    transfer.finish()
+
+
+class _Watch:
+    """What a person sees of a transfer while it goes on."""
+
+    def __init__(self, source: "Source", progress: Progress) -> None:
+        self._source, self._progress = source, progress
+        self._shown = 0
+
+    def begins(self, transfer: "Transfer") -> None:
+        if transfer.begun:
+            self.says(f"goes on from {transfer.place}")
+            self._progress.begin_at(self._source.share(transfer.checkpoint.offset))
+
+    def sent(self, offset: int) -> None:
+        self._progress.share = self._source.share(offset)
+        self._progress.add(0)
+
+    def waits(self, reason: str) -> None:
+        self.says(f"{reason}; trying again")
+
+    def settled(self, settled: "Settled", transfer: "Transfer") -> None:
+        if settled.nothing_kept:
+            self.says(settled.nothing_kept)
+        for number, reason in settled.errors[: _SHOWN - self._shown]:
+            self.says(f"{transfer.named(number)}: {reason}")
+        self._shown = min(_SHOWN, self._shown + len(settled.errors))
+        self._progress.add(settled.counts["processed"], settled.counts["failed"])
+
+    def says(self, text: str) -> None:
+        self._progress.say(text)
+
+
+def _tell(transfer: "Transfer", *, dry_run: bool, as_json: bool) -> None:
+    """What became of everything, also of what an earlier run sent."""
+    counts = transfer.counts
+    if (hidden := counts["failed"] - _SHOWN) > 0:
+        print(f"... and {hidden:,} more", file=sys.stderr)
+    if transfer.omitted:
+        print(f"the gate did not say which {transfer.omitted:,} of them are (its max_errors)", file=sys.stderr)
+    if as_json:
+        print(json.dumps(counts | {"errors_omitted": transfer.omitted, "dry_run": dry_run}))
+        return
+    words = {"inserted": "inserted", "updated": "updated", "duplicates": "there already", "failed": "refused"}
+    parts = [f"{counts[name]:,} {word}" for name, word in words.items() if counts[name] or name == "inserted"]
+    tried = "; a dry run: nothing was kept" if dry_run else ""
+    print(f"{counts['processed']:,} rows: {', '.join(parts)}{tried}", file=sys.stderr)

@@ -58,7 +58,7 @@ def gate(parent: Path, *, by_key: bool = False) -> Iterator[Server]:
     folder = Path(mkdtemp(dir=parent))
     (folder / "headgate.yaml").write_text(_GATE.format(filter=_BY_KEY if by_key else ""))
     port = free_port()
-    with _running([sys.executable, "-m", "headgate", "run", "headgate.yaml", "--port", str(port)], folder, port) as pid:
+    with running([sys.executable, "-m", "headgate", "run", "headgate.yaml", "--port", str(port)], folder, port) as pid:
         yield Server(port, pid, folder)
 
 
@@ -70,7 +70,7 @@ def queues(parent: Path) -> Iterator[Server]:
     app = ["--app-dir", str(Path(__file__).parent), "sse_queues:app", "--port", str(port)]
     quiet = ["--log-level", "warning", "--no-access-log"]
     uvicorn = [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools"]
-    with _running([*uvicorn, *quiet, *app], folder, port) as pid:
+    with running([*uvicorn, *quiet, *app], folder, port) as pid:
         yield Server(port, pid, folder)
 
 
@@ -79,7 +79,7 @@ def floor(parent: Path) -> Iterator[Server]:
     """A C server that does nothing but write."""
     folder = Path(mkdtemp(dir=parent))
     port = free_port()
-    with _running([str(compiled("floor", folder)), str(port)], folder, port) as pid:
+    with running([str(compiled("floor", folder)), str(port)], folder, port) as pid:
         yield Server(port, pid, folder)
 
 
@@ -94,7 +94,7 @@ def nchan(parent: Path) -> Iterator[Server]:
     folder = Path(mkdtemp(dir=parent))
     port = free_port()
     (folder / "nginx.conf").write_text(_NGINX.format(module=_NCHAN, port=port, publish=_PUBLISH, events=EVENTS))
-    with _running([str(_nginx()), "-p", str(folder), "-c", "nginx.conf"], folder, port) as pid:
+    with running([str(_nginx()), "-p", str(folder), "-c", "nginx.conf"], folder, port) as pid:
         yield Server(port, pid, folder, events_per_request=1)
 
 
@@ -103,7 +103,7 @@ def _nginx() -> str | None:
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[int]:
+def running(command: Sequence[str], folder: Path, port: int) -> Iterator[int]:
     """The command at work and listening; its process id."""
     daemon = Daemon(command, folder=folder)
     daemon.start()

@@ -1,7 +1,7 @@
 """The table: a path, the floor it is held against, and the ratio of their rates."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +28,17 @@ def median_ratios(ours: Callable[[], float], floors: Sequence[Callable[[], float
 
 def _ratios(rate: float, floors: Sequence[Callable[[], float]]) -> list[float]:
     return [rate / floor() for floor in floors]
+
+
+def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """The rates of several runs, each of which runs once a round. The first round warms up."""
+    measured = [{name: run() for name, run in runs.items()} for _ in range(rounds + 1)]
+    return {name: [of_round[name] for of_round in measured[1:]] for name in runs}
+
+
+def ratio(ours: Sequence[float], floor: Sequence[float]) -> float:
+    """The median of the ratios of the rates of each round."""
+    return statistics.median(one / other for one, other in zip(ours, floor, strict=True))
 
 
 def render(rows: Sequence[Row]) -> str:

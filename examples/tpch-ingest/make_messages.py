@@ -226,7 +226,10 @@ SPOILT: dict[str, tuple[str, str]] = {
     "out of range": ("ranged", "-1"),
     "too long": ("text", "long " * 50),
 }
-KINDS = (*SPOILT, "unknown prefix", "missing field", "one field more", "duplicate", "no parent")
+KINDS = {
+    "layout": (*SPOILT, "unknown prefix", "missing field", "one field more"),  # seen in the line itself
+    "database": ("duplicate", "no parent"),  # seen by who knows the others
+}
 
 
 def spoilt(message: str, kind: str, number: int) -> str:
@@ -258,8 +261,8 @@ def kind_for(message: str, kind: str) -> str:
 class Spoiler:
     """Puts bad lines among good ones, and tells which they are."""
 
-    def __init__(self, percent: float, told: TextIO | None = None) -> None:
-        self._share, self._told = percent / 100, told
+    def __init__(self, percent: float, kinds: Sequence[str], told: TextIO | None = None) -> None:
+        self._share, self._kinds, self._told = percent / 100, kinds, told
         self._dice = random.Random(11)
         self._line = 0
         self._debt = 0.0  # bad lines that are due
@@ -280,7 +283,7 @@ class Spoiler:
         return lines
 
     def _bad(self, message: str, number: int) -> str:
-        kind = kind_for(message, self._dice.choice(KINDS))
+        kind = kind_for(message, self._dice.choice(self._kinds))
         if self._told is not None:
             self._told.write(f"{number}\t{kind}\n")
         return spoilt(message, kind, number)
@@ -300,7 +303,8 @@ def main() -> None:
     sizes = Sizes.of(asked.scale, asked.first_order)
     with ExitStack() as stack:
         told = stack.enter_context(asked.bad_to.open("w", encoding="utf-8")) if asked.bad_to else None
-        spoiler = Spoiler(asked.bad, told) if asked.bad else None
+        kinds = KINDS[asked.bad_by] if asked.bad_by else [kind for kinds in KINDS.values() for kind in kinds]
+        spoiler = Spoiler(asked.bad, kinds, told) if asked.bad else None
         try:
             write(messages(sizes, asked.only), sys.stdout.buffer, spoiler)
             sys.stdout.flush()
@@ -314,6 +318,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_prefixes, default=PREFIXES, help=f"some of {','.join(PREFIXES)}")
     parser.add_argument("--first-order", type=int, default=1, help="the key of the first order (default: 1)")
     parser.add_argument("--bad", type=_percent, default=0, metavar="PERCENT", help="so many lines are bad")
+    parser.add_argument("--bad-by", choices=KINDS, help="who can tell that they are bad (default: either)")
     parser.add_argument("--bad-to", type=Path, metavar="FILE", help="write the numbers of the bad lines, and why")
     return parser
 

@@ -198,6 +198,12 @@ def test_wrong_usage_is_told(gate: GateProcess, arguments: list[str], told: str)
     assert done.stderr.decode().startswith(told)
 
 
+def test_standard_input_keeps_no_place(tmp_path: Path) -> None:
+    done = headgate("ingest", "-", "--state", str(tmp_path / "state"), stdin=b"W|1|\n")
+    assert done.returncode == 2
+    assert b"leave --state out" in done.stderr
+
+
 def test_only_the_first_of_many_errors_are_shown(gate: GateProcess) -> None:
     done = ingest(gate, "-", stdin=b"W|x|\n" * 30)
     lines = done.stderr.decode().splitlines()

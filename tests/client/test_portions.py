@@ -129,6 +129,7 @@ def test_the_whole_file_is_one_portion(tmp_path: Path) -> None:
         assert list(portion.lines([3])) == [b"3,4"]
         assert whole.head == b"a,b\n"
         assert whole.take() is None
+        assert Whole(file, settled=True).take() is None
         with pytest.raises(BodyTooLarge, match="12 bytes are over"):
             whole.halve(portion)
 

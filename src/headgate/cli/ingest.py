@@ -65,6 +65,8 @@ def command(
     whole = mode == "atomic" or dry_run  # what has to be one transaction cannot be sent in portions
     with ExitStack() as stack:
         source = open_source(file, Form(form) if form else None, stack, sys.stdin.buffer, whole=whole)
+        if state is not None and source.path is None:
+            raise typer.BadParameter("standard input cannot be gone on with: leave --state out")
         watch = _Watch(source, stack.enter_context(Progress("rows", every=_EVERY)))
         runner = stack.enter_context(asyncio.Runner())
         destination = GateDestination(

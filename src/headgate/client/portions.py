@@ -159,8 +159,8 @@ def _first_row(data: bytes | mmap) -> bytes:
 class Whole:
     """The whole file as one portion: what has to be one transaction. It is mapped, not read."""
 
-    def __init__(self, file: BinaryIO, *, rows: bool = False) -> None:
-        self._file: BinaryIO | None = file
+    def __init__(self, file: BinaryIO, *, rows: bool = False, settled: bool = False) -> None:
+        self._file = None if settled else file
         self._rows = rows
         self.head = b""
 

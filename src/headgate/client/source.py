@@ -56,7 +56,7 @@ class Source:
         """The portions from a place on; or all of it as one."""
         rows = self.form is Form.CSV
         if whole:
-            return Whole(self.file, rows=rows)
+            return Whole(self.file, rows=rows, settled=offset > 0)
         return Portions(self.file, rows=rows, most=most, offset=offset, first_line=first_line)
 
     def share(self, offset: int) -> float | None:

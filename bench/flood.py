@@ -1,0 +1,104 @@
+"""A flood: requests over so many connections, each with one in flight, by a client that costs little itself."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+_READ = 1024 * 1024
+_UNTOLD = b"content-length:"
+
+
+class _Client(asyncio.Protocol):
+    """One connection: sends the next request when the one before was answered."""
+
+    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]") -> None:
+        self._requests, self._done = requests, done
+        self._received = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head = self._received.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        length = int(self._received[:head].lower().split(_UNTOLD)[1].split(b"\r\n")[0])
+        if len(self._received) < head + 4 + length:
+            return
+        if not self._received.startswith(b"HTTP/1.1 200"):
+            self._fail(RuntimeError(self._received.decode(errors="replace")))
+            return
+        self._received = b""
+        self._next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(error or RuntimeError("the server closed a connection"))
+
+    def _next(self) -> None:
+        request = next(self._requests, None)
+        if request is not None:
+            self._transport.write(request)
+        elif not self._done.done():
+            self._done.set_result(None)
+            self._transport.close()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+            self._transport.close()
+
+
+def flood(port: int, path: str, bodies: list[bytes], in_flight: int) -> float:
+    """Requests per second; every one must be answered with 200."""
+    requests = iter([_request(path, body) for body in bodies])
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
+        ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(in_flight)]
+        for end in ends:
+            await loop.create_connection(lambda end=end: _Client(requests, end), "127.0.0.1", port)  # type: ignore[misc]
+        await asyncio.gather(*ends)
+        return len(bodies) / (time.perf_counter() - began)
+
+    return uvloop.run(run())
+
+
+def _request(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def send_file(port: int, path: str, file: Path) -> bytes:
+    """Send a file as one request, and give what was answered, with its head."""
+    with socket.create_connection(("127.0.0.1", port)) as connection, file.open("rb") as body:
+        connection.sendall(_request(path, b"").replace(b"Length: 0", b"Length: %d" % file.stat().st_size))
+        connection.sendfile(body)
+        return _answer(connection)
+
+
+def _answer(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().split(_UNTOLD)[1].split(b"\r\n")[0])
+    parts, size = [body], len(body)
+    while size < length:
+        parts.append(_more(connection))
+        size += len(parts[-1])
+    return head + b"\r\n\r\n" + b"".join(parts)
+
+
+def _more(connection: socket.socket) -> bytes:
+    if data := connection.recv(_READ):
+        return data
+    raise RuntimeError("the server closed the connection")

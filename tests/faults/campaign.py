@@ -18,14 +18,17 @@ ROWS = {
     3: "log_campaign",
     4: "log_campaign",
     5: "kafka_campaign",
+    6: "ingest_campaign",
     12: "feed_campaign",
     13: "feed_campaign",
+    14: "ingest_campaign",
     15: "life_campaign",
     16: "life_campaign",
     17: "life_campaign",
     18: "gate_campaign",
     20: "log_campaign",
     21: "gate_campaign",
+    24: "ingest_campaign",
     29: "spec_campaign",
 }
 

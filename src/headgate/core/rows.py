@@ -34,7 +34,7 @@ def rows_of(text: str, lines: int, layouts: Mapping[str, Layout]) -> tuple[Rows,
             joined = "\n".join(rows) + "\n"
             return (_rows(layout, joined.replace(f"{DELIMITER}\n", "\n") if delimiters else joined, lines),)
     groups: dict[str, list[str]] = defaultdict(list)
-    for line in text.split("\n"):
+    for line in filter(None, text.split("\n")):
         head, _, row = line.partition(DELIMITER)
         groups[head].append(row)
     return tuple(_rows_of_lines(layouts[head], groups[head]) for head in groups if head in layouts)

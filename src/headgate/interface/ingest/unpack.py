@@ -9,6 +9,7 @@ from headgate.errors import BadRequest, BodyTooLarge, UnsupportedMedia
 
 _PIECE = 256 * 1024
 _MOST_TIMES = 100
+_SLICE = 16 * 1024  # compressed bytes that are looked at together: a bomb in the midst of a body is one, too
 _WINDOW_LOG = 23  # 8 MiB: what a frame may make us keep of what it unpacked before
 _SMALL = 1024 * 1024  # unpacked bytes that need no thought
 
@@ -94,13 +95,19 @@ def unpacker(encoding: str | None) -> Unpacker | None:
 async def unpacked(chunks: AsyncIterator[bytes], encoding: str | None) -> AsyncIterator[bytes]:
     """The body as it was before it was compressed. One that grows beyond reason is refused."""
     unpack = unpacker(encoding)
-    came = grew = 0
+    if unpack is None:
+        async for chunk in chunks:
+            yield chunk
+        return
+    total = 0
     async for chunk in chunks:
-        came += len(chunk)
-        for piece in (chunk,) if unpack is None else unpack.feed(chunk):
-            grew += len(piece)
-            if grew > _SMALL and grew > came * _MOST_TIMES:
-                raise BodyTooLarge(f"the body unpacks to more than {_MOST_TIMES} times its size; send it as it is")
-            yield piece
-    if unpack is not None and came:
+        for at in range(0, len(chunk), _SLICE):
+            slice_ = chunk[at : at + _SLICE]
+            grew = 0
+            for piece in unpack.feed(slice_):
+                grew, total = grew + len(piece), total + len(piece)
+                if total > _SMALL and grew > _MOST_TIMES * max(len(slice_), _SLICE // 4):
+                    raise BodyTooLarge(f"the body unpacks to more than {_MOST_TIMES} times its size; send it as it is")
+                yield piece
+    if total:
         unpack.end()

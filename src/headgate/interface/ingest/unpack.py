@@ -99,8 +99,9 @@ async def unpacked(chunks: AsyncIterator[bytes], encoding: str | None) -> AsyncI
         async for chunk in chunks:
             yield chunk
         return
-    total = 0
+    came = total = 0
     async for chunk in chunks:
+        came += len(chunk)
         for at in range(0, len(chunk), _SLICE):
             slice_ = chunk[at : at + _SLICE]
             grew = 0
@@ -109,5 +110,5 @@ async def unpacked(chunks: AsyncIterator[bytes], encoding: str | None) -> AsyncI
                 if total > _SMALL and grew > _MOST_TIMES * max(len(slice_), _SLICE // 4):
                     raise BodyTooLarge(f"the body unpacks to more than {_MOST_TIMES} times its size; send it as it is")
                 yield piece
-    if total:
+    if came:
         unpack.end()

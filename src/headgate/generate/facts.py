@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -211,8 +212,9 @@ def _model_field(field: Field) -> ModelField:
 
 
 def _identifier(name: str) -> str:
-    made = re.sub(r"\W", "_", name).strip("_") or "field"
-    made = f"n{made}" if made[0].isdigit() else made
+    letters = unicodedata.normalize("NFKC", name)  # as Python reads names
+    made = "".join(letter if f"a{letter}".isidentifier() else "_" for letter in letters).strip("_") or "field"
+    made = made if made.isidentifier() else f"n{made}"
     return f"{made}_" if keyword.iskeyword(made) or made in _TAKEN or made.startswith("model_") else made
 
 

@@ -16,7 +16,7 @@ from headgate.core.cut import Piece
 from headgate.core.entity import Entity, Fault, Field, ForeignKey, Kind, Layout, Storage
 from headgate.core.page import LineReader, Page
 from headgate.errors import SchemaRefusal
-from headgate.store.base import Connection, Duplicates, Outcome, Store
+from headgate.store.base import Connection, Duplicates, Store
 
 Rows = list[tuple[str | None, ...]]
 Make = Callable[[], Store]
@@ -388,6 +388,3 @@ class Model:
     ) -> tuple[int, str | None, str | None, str]:
         pairs = ", ".join(f"{name}={row[name]}" for name in key)
         return number, entity.name, key[0] if len(key) == 1 else None, f"Duplicate: {pairs} exists already"
-
-
-__all__ = ["Outcome", "StoreContract"]

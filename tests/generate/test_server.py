@@ -1,0 +1,130 @@
+"""The server that is written for given entities: it does what the gate's own interface does, and reads well."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from headgate.core.table import Dialect
+from headgate.generate.manifest import write
+from headgate.generate.server import server_files
+from tests.acceptance.ingest import IngestContract, Sender
+from tests.gates.ingest import BASE, order
+from tests.gates.web import client_of
+from tests.layouts import TPCH
+from tests.services.daemon import free_port, wait_until
+from tests.services.postgres import PostgresCluster
+
+pytestmark = pytest.mark.anyio
+BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def running(folder: Path, url: str, **environ: str) -> Iterator[str]:
+    """A generated server as a process."""
+    port = free_port()
+    given = {**os.environ, "DATABASE_URL": url, "PORT": str(port), **environ}
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, cwd=folder, env=given)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        assert wait_until(lambda: answers(address) or process.poll() is not None, within=20)
+        assert process.poll() is None
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/health", trust_env=False, timeout=2).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@asynccontextmanager
+async def sending(folder: Path, url: str, **environ: str) -> AsyncIterator[Sender]:
+    with running(folder, url, **environ) as address:
+        async with client_of(address) as client:
+            sender = Sender(client, address, url)
+            assert (await sender.post("batch", BASE)).status_code == 200
+            yield sender
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A server for each database, written once."""
+    made = {}
+    for dialect in Dialect:
+        made[dialect.value] = tmp_path_factory.mktemp(dialect.value)
+        write(made[dialect.value], server_files(list(TPCH.values()), dialect, 8080), force=False)
+    return made
+
+
+class TestOnSQLite(IngestContract):
+    @pytest.fixture
+    async def sender(self, folders: dict[str, Path], tmp_path: Path) -> AsyncIterator[Sender]:
+        async with sending(folders["sqlite"], f"sqlite:///{tmp_path}/store.db") as sender:
+            yield sender
+
+
+class TestOnPostgreSQL(IngestContract):
+    @pytest.fixture
+    async def sender(self, folders: dict[str, Path], postgres: PostgresCluster) -> AsyncIterator[Sender]:
+        async with sending(folders["postgresql"], postgres.create_database()) as sender:
+            yield sender
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_it_is_formatted_linted_and_typed(folders: dict[str, Path], dialect: str, tmp_path: Path) -> None:
+    rules = ["--isolated", "--no-cache"]
+    for command in (
+        [BIN / "ruff", "format", "--check", *rules, "."],
+        [BIN / "ruff", "check", *rules, "--select", "E4,E7,E9,F,B,UP,SIM,RET,PIE", "."],
+        [BIN / "mypy", "--strict", f"--cache-dir={tmp_path}", "main.py"],
+    ):
+        done = subprocess.run(command, check=False, cwd=folders[dialect], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_keys_and_limits_hold(folders: dict[str, Path], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with running(folders["sqlite"], url, API_KEYS="one,two", RATE_LIMIT="5/minute", MAX_BATCH_ITEMS="3") as address:
+        async with client_of(address) as client:
+            sender = Sender(client, address, url)
+            for headers in ({}, {"X_API_Key": "three"}):
+                refused = await sender.post("batch", BASE, **headers)
+                assert (refused.status_code, refused.json()["status"]) == (401, "error")
+            good = {"Authorization": "Bearer two"}
+            assert (await sender.post("batch", BASE, **good)).status_code == 413
+            for number in range(4):
+                answer = await sender.post("message", f"R|{number}|x|", X_API_Key="one")
+                assert answer.status_code == 200
+            limited = await sender.post("message", "R|9|x|", X_API_Key="one")
+            assert (limited.status_code, int(limited.headers["retry-after"]) > 0) == (429, True)
+            assert (await client.get("/health")).status_code == 200
+
+
+async def test_its_script_runs(folders: dict[str, Path], tmp_path: Path) -> None:
+    async with sending(folders["sqlite"], f"sqlite:///{tmp_path}/store.db") as sender:
+        script = folders["sqlite"] / "test_ingestion.sh"
+        done = await asyncio.to_thread(subprocess.run, [script, sender.url], check=True, capture_output=True, text=True)
+        assert '"status":"error"' in done.stdout
+        assert "total_messages_processed" in done.stdout
+
+
+async def test_more_lines_than_a_batch_may_have_come_as_a_stream(folders: dict[str, Path], tmp_path: Path) -> None:
+    async with sending(folders["sqlite"], f"sqlite:///{tmp_path}/store.db") as sender:
+        body = "\n".join(order(n) for n in range(20_000))
+        assert (await sender.post("batch", body)).status_code == 413
+        response = await sender.post("stream", body)
+        assert '"total": 20000' in response.text.splitlines()[-2]
+        assert await sender.count("orders") == 20_000

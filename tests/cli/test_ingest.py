@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from tests.client.keeper import keeping
+from tests.gates.ingest import BASE, config, order
 from tests.gates.process import GateProcess, gate_process, headgate
 from tests.services.daemon import free_port, wait_until
 
@@ -214,3 +215,33 @@ def test_what_was_counted_is_what_the_gate_counts(gate: GateProcess) -> None:
     ingest(gate, "-", stdin=b"W|1|\nW|x|\n")
     stats = httpx2.get(f"{gate.url}/stats", trust_env=False).json()
     assert (stats["total_messages_processed"], stats["errors"]) == (1, 1)
+
+
+def test_a_file_goes_straight_into_the_database_that_a_configuration_names(tmp_path: Path) -> None:
+    (tmp_path / "gate.yaml").write_text(config("sqlite:///store.db"))
+    (tmp_path / "base.txt").write_text(BASE)
+    for inserted in (6, 0):
+        done = headgate("ingest", "base.txt", "-c", "gate.yaml", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["inserted"] == inserted
+    bad = headgate("ingest", "-", "-c", "gate.yaml", stdin=f"{order(1)}\n{order(2, customer=9)}".encode(), cwd=tmp_path)
+    assert bad.returncode == 1
+    assert b"line 2: Foreign key violation: customer_key=9 not found" in bad.stderr
+    (tmp_path / "plain.yaml").write_text("service: {name: x}\n")
+    none = headgate("ingest", "base.txt", "-c", "plain.yaml", cwd=tmp_path)
+    assert (none.returncode, b"no interface of kind ingest" in none.stderr) == (1, True)
+
+
+def test_dead_letters_are_sent_once_more_when_what_they_lacked_is_there(tmp_path: Path) -> None:
+    streams = "streams: {refused: {transport: log, codec: text}}"
+    text = config("sqlite:///store.db", interface=", dead_letters: refused", more=streams)
+    (tmp_path / "gate.yaml").write_text(text)
+    body = f"{BASE}{order(1, customer=101)}\n{order(2, customer=102)}\nZ|1\n"
+    first = headgate("ingest", "-", "-c", "gate.yaml", stdin=body.encode(), cwd=tmp_path)
+    assert first.returncode == 1
+    customer = BASE.splitlines()[2].replace("C|100|", "C|101|")
+    assert headgate("ingest", "-", "-c", "gate.yaml", stdin=customer.encode(), cwd=tmp_path).returncode == 0
+    for inserted, failed in ((1, 2), (0, 2)):
+        again = headgate("ingest", "refused", "--replay", "-c", "gate.yaml", "--json", cwd=tmp_path)
+        counts = json.loads(again.stdout)
+        assert (counts["inserted"], counts["failed"]) == (inserted, failed), again.stderr

@@ -4,22 +4,32 @@ import asyncio
 import json
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url
+from headgate.cli.options import DEFAULT_URL, Json, Url, load
 from headgate.cli.progress import Progress
 from headgate.errors import HeadgateError
 
 if TYPE_CHECKING:
+    import httpx2
+
     from headgate.client.ingest import Settled
     from headgate.client.source import Source
     from headgate.client.transfer import Transfer
 
 File = Annotated[str, typer.Argument(help="The file, also gzipped (.gz); - is standard input.", show_default=False)]
-At = Annotated[str, typer.Option("--path", help="Where the gate's ingest interface is.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", help="Straight into the database that this file names; may be repeated."),
+]
+Replay = Annotated[bool, typer.Option("--replay", help="FILE is a stream: its dead letters are sent once more.")]
+At = Annotated[
+    str | None, typer.Option("--path", help="Where the ingest interface is; default: /ingest.", show_default=False)
+]
 As = Annotated[
     Literal["text", "csv", "ndjson", "json"] | None,
     typer.Option("--form", help="What the file holds; default: what its name ends with.", show_default=False),
@@ -42,7 +52,9 @@ _INTERRUPTED = 130
 def command(
     file: File,
     url: Url = DEFAULT_URL,
-    path: At = "/ingest",
+    config: Files = None,
+    path: At = None,
+    replay: Replay = False,
     form: As = None,
     entity: Entity = None,
     mode: Mode = None,
@@ -57,6 +69,7 @@ def command(
     When it is interrupted, the same command goes on where it was.
     """
     from headgate.client.ingest import GateDestination
+    from headgate.client.replay import default_place
     from headgate.client.source import Form, open_source
     from headgate.client.transfer import Transfer, default_state
 
@@ -64,25 +77,70 @@ def command(
     parameters = {name: value for name, value in given.items() if value}
     whole = mode == "atomic" or dry_run  # what has to be one transaction cannot be sent in portions
     with ExitStack() as stack:
-        source = open_source(file, Form(form) if form else None, stack, sys.stdin.buffer, whole=whole)
-        if state is not None and source.path is None:
+        runner = stack.enter_context(asyncio.Runner())
+        there = _gate(config, path, runner, stack) if config else _There(url, path or "/ingest")
+        if replay:
+            kept = state or default_place(file)
+            after = kept.read_text().strip() if kept.exists() else ""
+            source, place = runner.run(_letters(there, file, after or None, stack))
+        else:
+            source = open_source(file, Form(form) if form else None, stack, sys.stdin.buffer, whole=whole)
+        if state is not None and source.path is None and not replay:
             raise typer.BadParameter("standard input cannot be gone on with: leave --state out")
         watch = _Watch(source, stack.enter_context(Progress("rows", every=_EVERY)))
-        runner = stack.enter_context(asyncio.Runner())
         destination = GateDestination(
-            url, path, media=source.form.media, parameters=parameters, waits=watch.waits, sent=watch.sent
+            there.url,
+            there.path,
+            media=source.form.media,
+            parameters=parameters,
+            waits=watch.waits,
+            sent=watch.sent,
+            transport=there.transport,
         )
         stack.callback(lambda: runner.run(destination.close()))
-        asked = {"url": url, "path": path, **parameters}
+        asked = {"url": there.url, "path": there.path, **parameters}
+        state = None if replay else state or default_state(source)
         transfer = stack.enter_context(
-            Transfer(
-                source, destination, asked=asked, whole=whole, state=state or default_state(source), refused=errors
-            )
+            Transfer(source, destination, asked=asked, whole=whole, state=state, refused=errors)
         )
         _carry_out(transfer, watch, runner)
+        if replay and place is not None and not dry_run:
+            kept.write_text(place)
     _tell(transfer, dry_run=dry_run, as_json=as_json)
     if transfer.counts["failed"]:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _There:
+    """Where an ingest interface is."""
+
+    url: str
+    path: str
+    transport: "httpx2.AsyncBaseTransport | None" = None
+
+
+def _gate(config: list[Path], path: str | None, runner: asyncio.Runner, stack: ExitStack) -> _There:
+    """A gate of our own, without a server: the database is the one that its configuration names."""
+    import httpx2
+
+    from headgate.app.direct import direct_plan
+    from headgate.app.gate import Gate
+
+    plan = direct_plan(load(config[0], config[1:]), path)
+    gate = Gate(plan)
+    runner.run(gate.__aenter__())
+    stack.callback(lambda: runner.run(gate.close()))
+    return _There("http://headgate", plan.interfaces[0].path or "", httpx2.ASGITransport(gate.app))
+
+
+async def _letters(there: _There, stream: str, after: str | None, stack: ExitStack) -> "tuple[Source, str | None]":
+    import httpx2
+
+    from headgate.client.replay import dead_letters
+
+    async with httpx2.AsyncClient(transport=there.transport, trust_env=False) as http:
+        return await dead_letters(http, there.url, stream, after, stack)
 
 
 def _carry_out(transfer: "Transfer", watch: "_Watch", runner: asyncio.Runner) -> None:

@@ -41,7 +41,10 @@ class Destination(Protocol):
 
 
 class GateDestination:
-    """The ingest interface at `{url}{path}`. `waits` hears why it does, `sent` how much of the file was."""
+    """The ingest interface at `{url}{path}`, or behind a `transport` of one's own.
+
+    `waits` hears why it does, `sent` how much of the file was.
+    """
 
     def __init__(
         self,
@@ -53,12 +56,15 @@ class GateDestination:
         patience: float = PATIENCE,
         waits: Callable[[str], None] = lambda _: None,
         sent: Callable[[int], None] = lambda _: None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = "/".join(part for part in (url.rstrip("/"), path.strip("/"), "batch") if part)
         self._parameters = dict(parameters or {})
         self._patience, self._waits, self._sent = patience, waits, sent
         self._answered = False  # a gate that never answered is not waited for: its address may be wrong
-        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, headers={"Content-Type": media}, trust_env=False)
+        self._http = httpx2.AsyncClient(
+            timeout=_TIMEOUT, headers={"Content-Type": media}, trust_env=False, transport=transport
+        )
 
     def __repr__(self) -> str:
         return f"<GateDestination {self._url}>"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.core.entity import Entity
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, Unavailable
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.ingest.load import load_file
 from headgate.interface.ingest.routes import ingest_routes
@@ -20,7 +20,7 @@ from headgate.runtime.ingest.intake import Intake, Terms
 from headgate.runtime.ingest.relay import Relay
 from headgate.runtime.stats import IngestStats
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import Tasks, cancel
+from headgate.runtime.tasks import Tasks, backoff, cancel
 from headgate.spec.plan import IngestPlan, InterfacePlan, Plan
 from headgate.store import open_store
 from headgate.store.base import Duplicates
@@ -39,6 +39,7 @@ class Ingest:
         self._url = ""
         self._began = time.monotonic()
         self._working: list[asyncio.Task[Any]] = []
+        self._loading: list[Path] = []
 
     def __repr__(self) -> str:
         return f"<Ingest: {len(self.intakes)} interfaces, {self.database!r}>"
@@ -68,6 +69,7 @@ class Ingest:
             if interface.ingest.source is not None:
                 self._start_feed(intake, streams[interface.ingest.source], self.database)
             if interface.ingest.load:
+                self._loading += interface.ingest.load
                 self._working.append(
                     self._tasks.start(f"load {intake.path}", self._load(intake, interface.ingest.load))
                 )
@@ -114,18 +116,30 @@ class Ingest:
         for task in self._working:
             await cancel(task)
         self._working.clear()
+        self._loading.clear()
 
     async def _load(self, intake: Intake, files: Sequence[Path]) -> None:
         """Keep the messages of files, once the database is there. Those that it has already are passed over."""
         await intake.database.ready()
         for path in files:
+            await self._load_one(path, intake)
+            self._loading.remove(path)
+
+    async def _load_one(self, path: Path, intake: Intake) -> None:
+        attempt = 0
+        while True:
             try:
                 report = await load_file(path, intake)
+            except Unavailable:
+                attempt += 1
+                await asyncio.sleep(backoff(attempt, most=5.0))
+                continue
             except HeadgateError as error:
                 logger.error("a file could not be loaded", extra={"file": str(path), "reason": str(error)})
-            else:
-                told = {"file": str(path), "inserted": report.inserted, "failed": report.failed}
-                logger.log(logging.WARNING if report.failed else logging.INFO, "loaded a file", extra=told)
+                return
+            told = {"file": str(path), "inserted": report.inserted, "failed": report.failed}
+            logger.log(logging.WARNING if report.failed else logging.INFO, "loaded a file", extra=told)
+            return
 
     def routes(self) -> list[Route]:
         """What the interfaces serve, and the counters of all of them."""
@@ -168,7 +182,8 @@ class Ingest:
     def troubles(self) -> list[str]:
         """Why records cannot be kept just now."""
         trouble = self.database.trouble if self.database is not None else None
-        return [f"database: {trouble}"] if trouble else []
+        loading = [f"{path} is being loaded" for path in self._loading]
+        return [f"database: {trouble}", *loading] if trouble else loading
 
     async def close(self) -> None:
         """Let go of the database."""

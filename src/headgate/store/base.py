@@ -58,10 +58,11 @@ class Session(Protocol):
         """
         ...
 
-    def sort(self, block: Block, duplicates: Mapping[str, Duplicates]) -> Outcome:
+    def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         """Insert every row that the database takes, and tell what became of the others.
 
         `duplicates` says for each entity by its name what becomes of them; those that it does not name are errors.
+        None, and nothing done, when other transactions hold some of the rows for long and it is not to wait for them.
         """
         ...
 

@@ -16,7 +16,7 @@ from headgate.core.cut import Piece
 from headgate.core.entity import Entity, Fault, Field, ForeignKey, Kind, Layout, Storage
 from headgate.core.page import LineReader, Page
 from headgate.errors import SchemaRefusal
-from headgate.store.base import Connection, Duplicates, Store
+from headgate.store.base import Connection, Duplicates, Outcome, Store
 
 Rows = list[tuple[str | None, ...]]
 Make = Callable[[], Store]
@@ -116,7 +116,7 @@ class StoreContract:
     def test_sorting_tells_each_row_that_is_refused(self, session: Connection) -> None:
         assert session.offer(page("P|1|a"))
         found = page("T|1|7|1|ok", "T|1|8|1|again", "T|2|7|1|tag", "T|3||9|nowhere", "T|4|||fine", "A|3|1|", "A|4|1|")
-        outcome = session.sort(found, {})
+        outcome = sort(session, found, {})
         session.commit()
         assert told(outcome.faults) == [
             (2, "Thing", "thing", "Duplicate: thing=1 exists already"),
@@ -130,12 +130,12 @@ class StoreContract:
 
     def test_of_composite_keys_all_columns_are_told(self, session: Connection) -> None:
         assert session.offer(page("T|1|||x", "A|1|2|a"))
-        [fault] = session.sort(page("A|1|2|b"), {}).faults
+        [fault] = sort(session, page("A|1|2|b"), {}).faults
         assert (fault.message, fault.field) == ("Duplicate: thing=1, number=2 exists already", None)
 
     def test_duplicates_are_passed_over(self, session: Connection) -> None:
         assert session.offer(page("T|1|7||first"))
-        outcome = session.sort(page("T|1|||x", "T|2|7||x", "T|3|||ok", "T|3|||x"), {"Thing": Duplicates.SKIP})
+        outcome = sort(session, page("T|1|||x", "T|2|7||x", "T|3|||ok", "T|3|||x"), {"Thing": Duplicates.SKIP})
         session.commit()
         assert (outcome.faults, set(outcome.skipped)) == ((), {1, 2, 4})
         assert self.rows("things", "thing, note", session) == [("1", "first"), ("3", "ok")]
@@ -143,7 +143,7 @@ class StoreContract:
     def test_duplicates_replace_what_is_there(self, session: Connection) -> None:
         assert session.offer(page("T|1|7||first", "T|5|5||x"))
         found = page("T|1|8||second", "T|2|||new", "T|2|9||newer", "T|2|10||newest", "T|3|5||tag")
-        outcome = session.sort(found, {"Thing": Duplicates.UPDATE})
+        outcome = sort(session, found, {"Thing": Duplicates.UPDATE})
         session.commit()
         assert told(outcome.faults) == [(5, "Thing", "tag", "Duplicate: tag=5 exists already")]
         assert sorted(outcome.updated) == [1, 3, 4]
@@ -151,7 +151,7 @@ class StoreContract:
         assert self.rows("things", "thing, tag, note", session) == kept
 
     def test_the_database_makes_keys_and_tells_them(self, session: Connection) -> None:
-        outcome = session.sort(page("E|1|1|a", "E|1|2|b", "E|1|1|c"), {"Event": Duplicates.SKIP})
+        outcome = sort(session, page("E|1|1|a", "E|1|2|b", "E|1|1|c"), {"Event": Duplicates.SKIP})
         session.commit()
         assert sorted(outcome.ids) == [1, 2]
         found = self.rows("events", "id, note", session)
@@ -159,7 +159,7 @@ class StoreContract:
 
     def test_rows_with_keys_of_the_database_are_updated_by_what_is_unique(self, session: Connection) -> None:
         assert session.offer(page("E|1|1|a"))
-        outcome = session.sort(page("E|1|1|b"), {"Event": Duplicates.UPDATE})
+        outcome = sort(session, page("E|1|1|b"), {"Event": Duplicates.UPDATE})
         assert tuple(outcome.updated) == (1,)
         assert self.rows("events", "source, at, note", session) == [("1", "1", "b")]
 
@@ -168,7 +168,7 @@ class StoreContract:
         bad = {7, 300, 301, 500}
         found = page(*(f"P|{n}|{'no' if n in bad else 'yes'}" for n in range(1, 501)))
         assert not session.offer(found)
-        outcome = session.sort(found, {})
+        outcome = sort(session, found, {})
         session.commit()
         assert {fault.line_number for fault in outcome.faults} == bad
         assert all("no_no" in fault.message and "\n" not in fault.message for fault in outcome.faults)
@@ -180,11 +180,23 @@ class StoreContract:
 
     def test_several_blocks_are_one_transaction(self, session: Connection) -> None:
         assert session.offer(page("P|1|a"))
-        assert session.sort(page("P|1|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (1,)
-        assert session.sort(page("P|3|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (2,)
+        assert sort(session, page("P|1|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (1,)
+        assert sort(session, page("P|3|b", "P|2|c"), {"Place": Duplicates.SKIP}).skipped == (2,)
         assert session.offer(page("P|4|a"))
         session.rollback()
         assert self.rows("places", "place", session) == []
+
+    def test_who_does_not_wait_is_told_when_others_hold_a_row(self, store: Store, session: Connection) -> None:
+        if store.most_sessions == 1:
+            pytest.skip("one session has the database to itself")
+        assert session.offer(page("P|1|a"))
+        with another(store) as other:
+            assert not other.offer(page("P|2|b", "P|1|b"))
+            assert other.sort(page("P|2|b", "P|1|b"), {}, waits=False) is None
+            session.commit()
+            assert told(sort(other, page("P|2|b", "P|1|b"), {}).faults)[0][0] == 2
+            other.commit()
+        assert self.rows("places", "place, name", session) == [("1", "a"), ("2", "b")]
 
     def test_notes_are_taken_by_who_saw_the_last_one(self, store: Store, session: Connection) -> None:
         assert session.note("s", "n") is None
@@ -258,7 +270,7 @@ class StoreContract:
             tags = policies["Thing"] is not Duplicates.UPDATE
             lines = [_line(dice, tags=tags) for _ in range(dice.randint(1, 25))]
             expected = model.sort(lines, policies)
-            outcome = session.sort(page(*lines), policies)
+            outcome = sort(session, page(*lines), policies)
             assert told(outcome.faults) == expected.faults, (lines, policies)
             assert set(outcome.skipped) == expected.skipped, lines
             assert set(outcome.updated) == expected.updated, lines
@@ -278,6 +290,13 @@ def another(store: Store) -> Iterator[Connection]:
         yield session
     finally:
         session.close()
+
+
+def sort(session: Connection, block: Page, duplicates: Mapping[str, Duplicates]) -> Outcome:
+    """What became of a block that was sorted."""
+    outcome = session.sort(block, duplicates)
+    assert outcome is not None
+    return outcome
 
 
 def told(faults: Sequence[Fault]) -> list[tuple[int, str | None, str | None, str]]:

@@ -42,14 +42,17 @@ class _Stream:
     async def serve(self, _: Request, start: Event, send: Send) -> None:
         """Read and tell at the same time: a client may wait for neither of the two."""
         began = time.monotonic()
+        taking = asyncio.create_task(self._take_in())
+        await asyncio.sleep(0)  # the body is asked for first: a client may wait for that before it sends any of it
         await send(start)
         telling = asyncio.create_task(self._send(send))
         error: HeadgateError | None = None
         try:
-            await self._take_in()
+            await taking
         except HeadgateError as failed:
             error = failed
         except BaseException:
+            await cancel(taking)
             await cancel(telling)
             raise
         seconds = time.monotonic() - began

@@ -20,7 +20,9 @@ class Keeping:
     doubts: bool = False
 
     def offer(self, session: Connection, page: Page) -> Settled | None:
-        """Put all rows of a page into the open transaction; or none, and None is the answer."""
+        """Put what can be put of a page into the open transaction, without waiting for others; None when it cannot."""
+        if self.doubts:
+            return self._sort(session, page, waits=False)
         return self._done(session, settle(page, _GOOD)) if session.offer(page) else None
 
     def keep(self, session: Connection, page: Page, *, with_ids: bool = False) -> Settled:
@@ -29,7 +31,14 @@ class Keeping:
             return settle(page, _GOOD)
         if not with_ids and not self.doubts and (settled := self.offer(session, page)):
             return settled
-        outcome = session.sort(page, self.duplicates)
+        sorted_ = self._sort(session, page, waits=True)
+        assert sorted_ is not None
+        return sorted_
+
+    def _sort(self, session: Connection, page: Page, *, waits: bool) -> Settled | None:
+        outcome = session.sort(page, self.duplicates, waits=waits)
+        if outcome is None:
+            return None
         self.doubts = bool(outcome.faults or outcome.skipped or outcome.updated)
         return self._done(session, settle(page, outcome))
 

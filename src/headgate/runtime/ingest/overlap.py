@@ -1,6 +1,6 @@
 """The overlap: pages of one upload are offered on sessions of their own at once, and committed in their order.
 
-A page that is refused goes row by row when it is its turn. Until then those behind it take back what they hold: what it
+A page that is refused is sorted when it is its turn. Until then those behind it take back what they hold: what it
 waits for would otherwise wait for it.
 """
 
@@ -33,7 +33,7 @@ class Overlap:
     def __init__(self, database: Database, keeping: Keeping, tell: Callable[[Settled], Awaitable[None]]) -> None:
         self._database, self._keeping, self._tell = database, keeping, tell
         self._flight: list[Early] = []
-        self._slow = False  # the first page goes row by row
+        self._slow = False  # the first page is being sorted
         self._tables = {entity.name: _tables(entity) for entity in database.entities}
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ class Overlap:
     async def early(self, page: Page) -> AsyncIterator[Early]:
         """Offer a page, if that can be done before those in front of it are kept."""
         early = Early(page)
-        alone = self._keeping.doubts or not page.rows or self._refers_to_what_is_in_flight(page)
+        alone = not page.rows or self._refers_to_what_is_in_flight(page)
         self._flight.append(early)
         try:
             if alone:

@@ -51,14 +51,19 @@ class PostgreSQLSession:
             self._connection.execute(b"RELEASE offer; SET LOCAL lock_timeout = 0")
         return True
 
-    def sort(self, block: Block, duplicates: Mapping[str, Duplicates]) -> Outcome:
+    def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         with translated(self._where):
             self._begin()
             groups = self._grouped(self._ordered(block.numbered()))
             for attempt in range(_ATTEMPTS):
-                self._connection.execute(b"SAVEPOINT sort")
+                self._connection.execute(
+                    b"SAVEPOINT sort" if waits else b"SAVEPOINT sort; SET LOCAL lock_timeout = '1s'"
+                )
                 try:
                     outcome = self._sorted(groups, duplicates, thorough=attempt + 1 == _ATTEMPTS)
+                except psycopg.errors.LockNotAvailable:
+                    self._connection.execute(b"ROLLBACK TO sort")
+                    return None
                 except psycopg.Error as error:
                     if failure(error, self._where) is not None or not is_race(error):
                         raise
@@ -66,7 +71,7 @@ class PostgreSQLSession:
                         raise Unavailable("others hold the same rows for too long; try again") from None
                     self._connection.execute(b"ROLLBACK TO sort")
                 else:
-                    self._connection.execute(b"RELEASE sort")
+                    self._connection.execute(b"RELEASE sort; SET LOCAL lock_timeout = 0")
                     return outcome
         raise AssertionError("the last attempt returns or raises")
 

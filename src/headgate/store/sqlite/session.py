@@ -43,7 +43,7 @@ class SQLiteSession:
                     self._connection.execute("RELEASE offer")
         return True
 
-    def sort(self, block: Block, duplicates: Mapping[str, Duplicates]) -> Outcome:
+    def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:  # noqa: ARG002 - nobody else can hold a row
         with translated(self._path):
             self._begin()
             found: list[Outcome] = []

@@ -17,7 +17,12 @@ from headgate.store.postgresql.failures import failure, is_deadlock, is_race, tr
 from headgate.store.postgresql.stage import Stage
 
 _ATTEMPTS = 5  # at a block that others are in the way of
-_PATIENCE = b"SAVEPOINT offer; SET LOCAL lock_timeout = '1s'"
+_PATIENCE = b"SET LOCAL lock_timeout = '1s'"
+# The planner knows nothing of a stage that was just filled, and would rather read the whole table once more for each.
+# Every key that is looked for has an index; and what such a plan is said to cost is no reason to compile it.
+_LOOK_UP = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+_SORT = "; ".join(["SAVEPOINT sort", *(f"SET LOCAL {name} = off" for name in _LOOK_UP)]).encode()
+_AS_BEFORE = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in ("lock_timeout", *_LOOK_UP)).encode()
 
 
 class PostgreSQLSession:
@@ -39,7 +44,7 @@ class PostgreSQLSession:
     def offer(self, block: Block) -> bool:
         with translated(self._where):
             self._begin()
-            self._connection.execute(_PATIENCE)
+            self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
             try:
                 for rows in self._ordered(block.rows):
                     self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
@@ -56,9 +61,7 @@ class PostgreSQLSession:
             self._begin()
             groups = self._grouped(self._ordered(block.numbered()))
             for attempt in range(_ATTEMPTS):
-                self._connection.execute(
-                    b"SAVEPOINT sort" if waits else b"SAVEPOINT sort; SET LOCAL lock_timeout = '1s'"
-                )
+                self._connection.execute(_SORT if waits else _SORT + b"; " + _PATIENCE)
                 try:
                     outcome = self._sorted(groups, duplicates, thorough=attempt + 1 == _ATTEMPTS)
                 except psycopg.errors.LockNotAvailable:
@@ -71,7 +74,7 @@ class PostgreSQLSession:
                         raise Unavailable("others hold the same rows for too long; try again") from None
                     self._connection.execute(b"ROLLBACK TO sort")
                 else:
-                    self._connection.execute(b"RELEASE sort; SET LOCAL lock_timeout = 0")
+                    self._connection.execute(b"RELEASE sort; " + _AS_BEFORE)
                     return outcome
         raise AssertionError("the last attempt returns or raises")
 

@@ -51,6 +51,11 @@ class Session(Protocol):
     is of no use any more) and `StorageFull` (rolled back; the session can go on).
     """
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction is open: something was done since the last commit. Does not block."""
+        ...
+
     def offer(self, block: Block) -> bool:
         """Insert every row at full speed, or none of them, and tell which.
 

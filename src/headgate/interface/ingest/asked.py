@@ -35,6 +35,8 @@ class Asked:
 
 def asked(request: Request, intake: Intake) -> Asked:
     """What this request asks for. Raises an `InvalidParameter`."""
+    if not request.scope["query_string"]:  # most ask for nothing
+        return Asked(atomic=intake.terms.atomic, entity=intake.only, key=_key(request))
     if unknown := request.query.keys() - _NAMES:
         raise InvalidParameter(f"{min(unknown)[:80]!r} is unknown here; there are {', '.join(sorted(_NAMES))}")
     mode = _one_of(request, "mode", {"best_effort": False, "atomic": True})
@@ -61,7 +63,7 @@ def _one_of(request: Request, name: str, words: Mapping[str, T]) -> T | None:
 def _entity(request: Request, intake: Intake) -> Entity | None:
     name = request.parameter("entity")
     if name is None:
-        return intake.entities[0] if len(intake.entities) == 1 else None
+        return intake.only
     entity = intake.entity(name)
     if entity is None:
         known = ", ".join(entity.name for entity in intake.entities)

@@ -115,7 +115,8 @@ class Database:
         session = await self._lend()
         try:
             yield session
-            await self.run(session.rollback)
+            if session.is_open:
+                await self.run(session.rollback)
         except Unavailable as error:
             await self._broke(session, error)
             raise

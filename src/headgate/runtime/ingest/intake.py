@@ -56,7 +56,8 @@ class Intake:
         self.path, self.entities, self.terms, self.database = path, tuple(entities), terms, database
         self.memory = Memory(path)
         self.lines = LineReader(entities)
-        self.objects = ObjectReader(entities, entities[0] if len(entities) == 1 else None)
+        self.only = entities[0] if len(entities) == 1 else None
+        self.objects = ObjectReader(entities, self.only)
         self.uploads = 0
         self._stats, self._tasks = stats, tasks
         self._relay, self._dead_letters = relay, dead_letters

@@ -17,7 +17,7 @@ from headgate.store.postgresql.failures import failure, is_deadlock, is_race, tr
 from headgate.store.postgresql.stage import Stage
 
 _ATTEMPTS = 5  # at a block that others are in the way of
-_PATIENCE = b"SET LOCAL lock_timeout = '1s'"
+_PATIENCE, _CALM = b"SET LOCAL lock_timeout = '1s'", b"SET LOCAL lock_timeout = 0"
 # The planner knows nothing of a stage that was just filled, and would rather read the whole table once more for each.
 # Every key that is looked for has an index; and what such a plan is said to cost is no reason to compile it.
 _LOOK_UP = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
@@ -36,24 +36,34 @@ class PostgreSQLSession:
     ) -> None:
         self._connection, self._where, self._prepared = connection, where, prepared
         self._version = -1
+        self._hurries = False  # this transaction does not wait for others for long
         self._stages: dict[str, Stage] = {}  # by entity, parents first
 
     def __repr__(self) -> str:
         return f"<PostgreSQLSession at {self._where}>"
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection.info.transaction_status != TransactionStatus.IDLE
+
     def offer(self, block: Block) -> bool:
         with translated(self._where):
-            self._begin()
-            self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
+            # What is alone in its transaction needs no savepoint: each saves a way to the server and back.
+            alone = not self.is_open
+            self._begin(b"BEGIN; " + _PATIENCE)
+            if not alone:
+                self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
             try:
                 for rows in self._ordered(block.rows):
                     self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
             except psycopg.Error as error:
                 if failure(error, self._where) is not None:
                     raise
-                self._connection.execute(b"ROLLBACK TO offer")
+                self._connection.execute(b"ROLLBACK" if alone else b"ROLLBACK TO offer")
                 return False
-            self._connection.execute(b"RELEASE offer; SET LOCAL lock_timeout = 0")
+            self._hurries = alone
+            if not alone:
+                self._connection.execute(b"RELEASE offer; " + _CALM)
         return True
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
@@ -96,12 +106,12 @@ class PostgreSQLSession:
 
     def commit(self) -> None:
         with translated(self._where):
-            if self._is_open():
+            if self.is_open:
                 self._connection.execute(b"COMMIT")
 
     def rollback(self) -> None:
         with translated(self._where):
-            if self._is_open():
+            if self.is_open:
                 self._connection.execute(b"ROLLBACK")
 
     def close(self) -> None:
@@ -162,11 +172,12 @@ class PostgreSQLSession:
                 "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
 
-    def _is_open(self) -> bool:
-        return self._connection.info.transaction_status != TransactionStatus.IDLE
-
-    def _begin(self) -> None:
-        if self._is_open():
+    def _begin(self, statement: bytes = b"BEGIN") -> None:
+        """Begin a transaction, if there is none; what goes on in one waits for others as long as it takes."""
+        if self.is_open:
+            if self._hurries:
+                self._connection.execute(_CALM)
+                self._hurries = False
             return
         version, entities = self._prepared()
         if version != self._version:
@@ -174,7 +185,7 @@ class PostgreSQLSession:
             for stage in self._stages.values():
                 stage.create(self._connection)
             self._version = version
-        self._connection.execute(b"BEGIN")
+        self._connection.execute(statement)
 
     def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
         order = {name: at for at, name in enumerate(self._stages)}

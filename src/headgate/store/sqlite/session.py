@@ -28,6 +28,10 @@ class SQLiteSession:
     def __repr__(self) -> str:
         return f"<SQLiteSession of {self._path}>"
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection.in_transaction
+
     def offer(self, block: Block) -> bool:
         with translated(self._path):
             self._begin()

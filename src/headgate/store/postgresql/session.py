@@ -1,8 +1,8 @@
 """The session: one connection that writes, with at most one transaction."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -11,13 +11,16 @@ from psycopg.pq import TransactionStatus
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
-from headgate.errors import Unavailable
+from headgate.errors import StorageFull, Unavailable
 from headgate.store.base import Block, Duplicates, Outcome, Posted
-from headgate.store.postgresql.failures import failure, is_deadlock, is_race, translated
+from headgate.store.postgresql.failures import failure, is_race, translated
 from headgate.store.postgresql.stage import Stage
 
 _ATTEMPTS = 5  # at a block that others are in the way of
-_PATIENCE = b"SAVEPOINT offer; SET LOCAL lock_timeout = '1s'"
+_THOROUGH = 2  # how many of them suppose that who took a key did so meanwhile
+# What somebody defers to the end of the transaction would be told there, and nobody would know of which row.
+_BEGIN = b"BEGIN; SET CONSTRAINTS ALL IMMEDIATE"
+_OFFER = b"SAVEPOINT offer; SET LOCAL lock_timeout = '1s'"
 
 
 class PostgreSQLSession:
@@ -37,32 +40,32 @@ class PostgreSQLSession:
         return f"<PostgreSQLSession at {self._where}>"
 
     def offer(self, block: Block) -> bool:
-        with translated(self._where):
+        with self._translated():
             self._begin()
-            self._connection.execute(_PATIENCE)
+            self._connection.execute(_OFFER)
             try:
                 for rows in self._ordered(block.rows):
                     self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
             except psycopg.Error as error:
                 if failure(error, self._where) is not None:
                     raise
-                self._connection.execute(b"ROLLBACK TO offer")
+                self._connection.execute(b"ROLLBACK TO offer; RELEASE offer")
                 return False
             self._connection.execute(b"RELEASE offer; SET LOCAL lock_timeout = 0")
         return True
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates]) -> Outcome:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             groups = self._grouped(self._ordered(block.numbered()))
             for attempt in range(_ATTEMPTS):
                 self._connection.execute(b"SAVEPOINT sort")
                 try:
-                    outcome = self._sorted(groups, duplicates, thorough=attempt + 1 == _ATTEMPTS)
+                    outcome = self._sorted(groups, duplicates, thorough=attempt >= _THOROUGH)
                 except psycopg.Error as error:
                     if failure(error, self._where) is not None or not is_race(error):
                         raise
-                    if is_deadlock(error) and attempt + 1 == _ATTEMPTS:
+                    if attempt + 1 == _ATTEMPTS:
                         raise Unavailable("others hold the same rows for too long; try again") from None
                     self._connection.execute(b"ROLLBACK TO sort")
                 else:
@@ -87,7 +90,11 @@ class PostgreSQLSession:
             copy.write(rows.data)
 
     def commit(self) -> None:
-        with translated(self._where):
+        with self._translated():
+            if self._connection.info.transaction_status == TransactionStatus.INERROR:
+                # PostgreSQL would answer such a COMMIT with a quiet rollback.
+                self._connection.execute(b"ROLLBACK")
+                raise Unavailable("the transaction had failed; nothing of it is kept")
             if self._is_open():
                 self._connection.execute(b"COMMIT")
 
@@ -101,14 +108,14 @@ class PostgreSQLSession:
             self._connection.close()
 
     def note(self, scope: str, name: str) -> bytes | None:
-        with translated(self._where):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT value FROM headgate_notes WHERE scope = %s AND name = %s", (scope, name)
             ).fetchone()
         return None if found is None else bytes(found[0])
 
     def take_note(self, scope: str, name: str, value: bytes, expected: bytes | None) -> bool:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             if expected is None:
                 done = self._connection.execute(
@@ -124,7 +131,7 @@ class PostgreSQLSession:
         return done.rowcount == 1
 
     def forget_notes(self, scope: str, older_than: float) -> int:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             return self._connection.execute(
                 "DELETE FROM headgate_notes WHERE scope = %s AND written < now() - make_interval(secs => %s)",
@@ -132,7 +139,7 @@ class PostgreSQLSession:
             ).rowcount
 
     def post(self, stream: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             with self._connection.cursor() as cursor:
                 statement = b"COPY headgate_outbox (stream, key, value) FROM STDIN"
@@ -141,18 +148,27 @@ class PostgreSQLSession:
                         copy.write_row((stream, key, value))
 
     def posted(self, stream: str, most: int) -> list[Posted]:
-        with translated(self._where):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT id, key, value FROM headgate_outbox WHERE stream = %s ORDER BY id LIMIT %s", (stream, most)
             ).fetchall()
         return [Posted(*row) for row in found]
 
     def settle(self, stream: str, ids: Sequence[int]) -> None:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             self._connection.execute(
                 "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated(self._where):
+                yield
+        except StorageFull:
+            self.rollback()
+            raise
 
     def _is_open(self) -> bool:
         return self._connection.info.transaction_status != TransactionStatus.IDLE
@@ -162,11 +178,11 @@ class PostgreSQLSession:
             return
         version, entities = self._prepared()
         if version != self._version:
-            self._stages = {entity.name: Stage(entity) for entity in in_order(entities)}
+            self._stages = {entity.name: Stage(entity, at) for at, entity in enumerate(in_order(entities))}
             for stage in self._stages.values():
                 stage.create(self._connection)
             self._version = version
-        self._connection.execute(b"BEGIN")
+        self._connection.execute(_BEGIN)
 
     def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
         order = {name: at for at, name in enumerate(self._stages)}

@@ -160,6 +160,8 @@ def _refused(old: Table, new: Table, dialect: Dialect) -> Iterator[str]:
     ):
         if was != becomes:
             yield f"its {what} would change from {_told(was)} to {_told(becomes)}"
+    if new.generated and not old.generated and old.primary_key == new.primary_key:
+        yield f"its primary key would be counted up by the database, and {_told(old.primary_key)} is not"
 
 
 def _refused_change(old: Column, new: Column, dialect: Dialect) -> Iterator[str]:

@@ -12,7 +12,7 @@ def open_store(url: str) -> Store:
     if scheme == "sqlite":
         from headgate.store.sqlite import SQLiteStore
 
-        return SQLiteStore(unquote(urlsplit(url).path.removeprefix("/")) or ":memory:")
+        return SQLiteStore(_path(url))
     if scheme in ("postgresql", "postgres"):
         try:
             from headgate.store.postgresql import PostgreSQLStore
@@ -22,3 +22,11 @@ def open_store(url: str) -> Store:
             raise HeadgateError("PostgreSQL is not installed here: pip install 'headgate[postgres]'") from None
         return PostgreSQLStore(url)
     raise HeadgateError(f"a database with {scheme!r} is not supported; use sqlite:///file.db or postgresql://host/name")
+
+
+def _path(url: str) -> str:
+    """The path in sqlite:///relative or sqlite:////absolute; sqlite:// alone is one that lives in memory."""
+    parts = urlsplit(url)
+    if parts.netloc or parts.query:
+        raise HeadgateError("a file of SQLite has three slashes before its path, or four, and nothing behind it")
+    return unquote(parts.path.removeprefix("/")) or ":memory:"

@@ -17,13 +17,13 @@ def duplicate(entity: Entity, number: int, columns: Sequence[str], values: Mappi
     return _fault(f"Duplicate: {_pairs(entity, columns, values)} exists already", entity, number, columns)
 
 
-def other(entity: Entity, number: int, message: str) -> Fault:
-    """Something else that the database says, of which nothing more is known."""
-    return Fault(message.split("\n")[0], number, entity.name)
+def other(entity: Entity, number: int, message: str, column: str | None = None) -> Fault:
+    """Something else that the database says, maybe about one column."""
+    return Fault(message.split("\n")[0], number, entity.name, _names(entity).get(column or ""))
 
 
 def _fault(message: str, entity: Entity, number: int, columns: Sequence[str]) -> Fault:
-    return Fault(message, number, entity.name, _names(entity)[columns[0]] if len(columns) == 1 else None)
+    return Fault(message, number, entity.name, _names(entity).get(columns[0]) if len(columns) == 1 else None)
 
 
 def _pairs(entity: Entity, columns: Sequence[str], values: Mapping[str, str]) -> str:

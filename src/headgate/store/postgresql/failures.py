@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean: the data is refused, the disk is full, or the server is of no use."""
+"""What PostgreSQL's errors mean: the data is refused, others are in the way, the disk is full, the server is away."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,31 +7,38 @@ import psycopg
 
 from headgate.errors import HeadgateError, StorageFull, Unavailable
 
+UNIQUE, FOREIGN_KEY = "23505", "23503"
 _FULL = ("53100", "53200")  # disk full, out of memory
-_AWAY = ("08", "53", "57", "58", "XX")  # connection, resources, intervention, system, internal
-_READ_ONLY = "25006"
-_AGAIN = ("40001", "40P01")  # serialization failure, deadlock
-_RACES = (*_AGAIN, "23505", "23503")  # and keys that somebody else took, or took away, meanwhile
+# Connection, transaction (read-only, timed out), login, no such database, resources, intervention, system, internal.
+_AWAY = ("08", "25", "28", "3D", "53", "57", "58", "XX")
+_OTHER_TABLES = ("3F", "42")  # a schema, table or column is not there any more, or is not for us
+_ROW_SECURITY = "42501"  # also what a row is told that a policy forbids
+_HELD = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock timeout
 
 
 def is_race(error: psycopg.Error) -> bool:
-    """Whether the same may go well at once: others were in the way."""
-    return error.sqlstate in _RACES
+    """Whether the same may go well at once: others were in the way, or took a key, or took one away."""
+    return is_held(error) or error.sqlstate in (UNIQUE, FOREIGN_KEY)
 
 
-def is_deadlock(error: psycopg.Error) -> bool:
+def is_held(error: psycopg.Error) -> bool:
     """Whether the transactions of others are the reason, and not the data."""
-    return error.sqlstate in _AGAIN
+    return error.sqlstate in _HELD
 
 
 def failure(error: psycopg.Error, where: str) -> HeadgateError | None:
     """What an error is to those above; None when it is about the data."""
     state = error.sqlstate or ""
     if state in _FULL:
-        return StorageFull(f"the database at {where} has no room: {_told(error)}")
-    if not state or state[:2] in _AWAY or state == _READ_ONLY:
-        return Unavailable(f"the database at {where} cannot be used: {_told(error)}")
-    return None
+        return StorageFull(f"the database at {where} has no room: {told(error)}")
+    if state == _ROW_SECURITY or not (_is_broken(error) or state[:2] in (*_AWAY, *_OTHER_TABLES)):
+        return None
+    return Unavailable(f"the database at {where} cannot be used: {told(error)}")
+
+
+def _is_broken(error: psycopg.Error) -> bool:
+    # What the client itself finds has no code: a connection that is gone, or a value that it cannot send.
+    return not error.sqlstate and not isinstance(error, psycopg.DataError)
 
 
 @contextmanager
@@ -45,6 +52,7 @@ def translated(where: str) -> Iterator[None]:
         raise
 
 
-def _told(error: psycopg.Error) -> str:
+def told(error: psycopg.Error) -> str:
+    """What the database says, on one line."""
     text = error.diag.message_primary or str(error)
     return text.strip().split("\n")[0]

@@ -1,8 +1,8 @@
 """The session: one connection that writes, with at most one transaction."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -11,18 +11,16 @@ from psycopg.pq import TransactionStatus
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
-from headgate.errors import Unavailable
+from headgate.errors import StorageFull, Unavailable
 from headgate.store.base import Block, Duplicates, Outcome, Posted
-from headgate.store.postgresql.failures import failure, is_deadlock, is_race, translated
+from headgate.store.postgresql.failures import failure, is_held, is_race, translated
 from headgate.store.postgresql.stage import Stage
 
 _ATTEMPTS = 5  # at a block that others are in the way of
+_THOROUGH = 2  # how many of them suppose that who took a key did so meanwhile
+# What somebody defers to the end of the transaction would be told there, and nobody would know of which row.
+_BEGIN = b"BEGIN; SET CONSTRAINTS ALL IMMEDIATE"
 _PATIENCE, _CALM = b"SET LOCAL lock_timeout = '1s'", b"SET LOCAL lock_timeout = 0"
-# The planner knows nothing of a stage that was just filled, and would rather read the whole table once more for each.
-# Every key that is looked for has an index; and what such a plan is said to cost is no reason to compile it.
-_LOOK_UP = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
-_SORT = "; ".join(["SAVEPOINT sort", *(f"SET LOCAL {name} = off" for name in _LOOK_UP)]).encode()
-_AS_BEFORE = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in ("lock_timeout", *_LOOK_UP)).encode()
 
 
 class PostgreSQLSession:
@@ -47,10 +45,10 @@ class PostgreSQLSession:
         return self._connection.info.transaction_status != TransactionStatus.IDLE
 
     def offer(self, block: Block) -> bool:
-        with translated(self._where):
+        with self._translated():
             # What is alone in its transaction needs no savepoint: each saves a way to the server and back.
             alone = not self.is_open
-            self._begin(b"BEGIN; " + _PATIENCE)
+            self._begin(b"; " + _PATIENCE)
             if not alone:
                 self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
             try:
@@ -59,7 +57,7 @@ class PostgreSQLSession:
             except psycopg.Error as error:
                 if failure(error, self._where) is not None:
                     raise
-                self._connection.execute(b"ROLLBACK" if alone else b"ROLLBACK TO offer")
+                self._connection.execute(b"ROLLBACK" if alone else b"ROLLBACK TO offer; RELEASE offer")
                 return False
             self._hurries = alone
             if not alone:
@@ -67,24 +65,23 @@ class PostgreSQLSession:
         return True
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             groups = self._grouped(self._ordered(block.numbered()))
             for attempt in range(_ATTEMPTS):
-                self._connection.execute(_SORT if waits else _SORT + b"; " + _PATIENCE)
+                self._connection.execute(b"SAVEPOINT sort" if waits else b"SAVEPOINT sort; " + _PATIENCE)
                 try:
-                    outcome = self._sorted(groups, duplicates, thorough=attempt + 1 == _ATTEMPTS)
-                except psycopg.errors.LockNotAvailable:
-                    self._connection.execute(b"ROLLBACK TO sort")
-                    return None
+                    outcome = self._sorted(groups, duplicates, thorough=attempt >= _THOROUGH)
                 except psycopg.Error as error:
                     if failure(error, self._where) is not None or not is_race(error):
                         raise
-                    if is_deadlock(error) and attempt + 1 == _ATTEMPTS:
-                        raise Unavailable("others hold the same rows for too long; try again") from None
                     self._connection.execute(b"ROLLBACK TO sort")
+                    if is_held(error) and not waits:
+                        return None
+                    if attempt + 1 == _ATTEMPTS:
+                        raise Unavailable("others hold the same rows for too long; try again") from None
                 else:
-                    self._connection.execute(b"RELEASE sort; " + _AS_BEFORE)
+                    self._connection.execute(b"RELEASE sort" if waits else b"RELEASE sort; " + _CALM)
                     return outcome
         raise AssertionError("the last attempt returns or raises")
 
@@ -105,7 +102,11 @@ class PostgreSQLSession:
             copy.write(rows.data)
 
     def commit(self) -> None:
-        with translated(self._where):
+        with self._translated():
+            if self._connection.info.transaction_status == TransactionStatus.INERROR:
+                # PostgreSQL would answer such a COMMIT with a quiet rollback.
+                self._connection.execute(b"ROLLBACK")
+                raise Unavailable("the transaction had failed; nothing of it is kept")
             if self.is_open:
                 self._connection.execute(b"COMMIT")
 
@@ -119,14 +120,14 @@ class PostgreSQLSession:
             self._connection.close()
 
     def note(self, scope: str, name: str) -> bytes | None:
-        with translated(self._where):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT value FROM headgate_notes WHERE scope = %s AND name = %s", (scope, name)
             ).fetchone()
         return None if found is None else bytes(found[0])
 
     def take_note(self, scope: str, name: str, value: bytes, expected: bytes | None) -> bool:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             if expected is None:
                 done = self._connection.execute(
@@ -142,7 +143,7 @@ class PostgreSQLSession:
         return done.rowcount == 1
 
     def forget_notes(self, scope: str, older_than: float) -> int:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             return self._connection.execute(
                 "DELETE FROM headgate_notes WHERE scope = %s AND written < now() - make_interval(secs => %s)",
@@ -150,7 +151,7 @@ class PostgreSQLSession:
             ).rowcount
 
     def post(self, stream: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             with self._connection.cursor() as cursor:
                 statement = b"COPY headgate_outbox (stream, key, value) FROM STDIN"
@@ -159,20 +160,29 @@ class PostgreSQLSession:
                         copy.write_row((stream, key, value))
 
     def posted(self, stream: str, most: int) -> list[Posted]:
-        with translated(self._where):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT id, key, value FROM headgate_outbox WHERE stream = %s ORDER BY id LIMIT %s", (stream, most)
             ).fetchall()
         return [Posted(*row) for row in found]
 
     def settle(self, stream: str, ids: Sequence[int]) -> None:
-        with translated(self._where):
+        with self._translated():
             self._begin()
             self._connection.execute(
                 "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
 
-    def _begin(self, statement: bytes = b"BEGIN") -> None:
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated(self._where):
+                yield
+        except StorageFull:
+            self.rollback()
+            raise
+
+    def _begin(self, beside: bytes = b"") -> None:
         """Begin a transaction, if there is none; what goes on in one waits for others as long as it takes."""
         if self.is_open:
             if self._hurries:
@@ -181,11 +191,11 @@ class PostgreSQLSession:
             return
         version, entities = self._prepared()
         if version != self._version:
-            self._stages = {entity.name: Stage(entity) for entity in in_order(entities)}
+            self._stages = {entity.name: Stage(entity, at) for at, entity in enumerate(in_order(entities))}
             for stage in self._stages.values():
                 stage.create(self._connection)
             self._version = version
-        self._connection.execute(statement)
+        self._connection.execute(_BEGIN + beside)
 
     def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
         order = {name: at for at, name in enumerate(self._stages)}

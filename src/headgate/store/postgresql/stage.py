@@ -6,54 +6,45 @@ Only those are looked at one after the other, as if they had come alone; all oth
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from headgate.core.entity import DELIMITER, Entity, Fault, ForeignKey, Layout, Storage
+from headgate.core.entity import DELIMITER, Entity, Fault, Layout, Storage
 from headgate.core.table import quoted
 from headgate.store import wording
 from headgate.store.base import Duplicates, Outcome
-from headgate.store.postgresql.failures import is_race
+from headgate.store.postgresql.failures import UNIQUE, is_race, told
+from headgate.store.postgresql.halves import Halves
+from headgate.store.postgresql.suspects import LINE, Suspect, keys_of, looking_up, query, read, same
+from headgate.store.postgresql.verdict import Verdict
 
-UNIQUE = "23505"
+_ROUNDS = 20  # of judging again what hung on rows that the database then refused
 _DETAIL = re.compile(r"Key \((.*)\)=\((.*)\) (?:already exists|is not present)")
-LINE = quoted("headgate_line")
+# What the table itself fills in where a row has nothing. An identity is no default, but has a sequence.
+_DEFAULTS = """
+SELECT attname, coalesce(pg_get_expr(adbin, adrelid),
+       'nextval(' || quote_literal(pg_get_serial_sequence(attrelid::regclass::text, attname)) || ')')
+FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE attrelid = %s::regclass AND attname = ANY(%s::text[]) AND (atthasdef OR attidentity <> '')
+"""
 Connection = psycopg.Connection[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """Columns of which no two rows have the same."""
-
-    columns: tuple[str, ...]
-    identifies: bool  # an update is made where this is the same
-
-
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    """A row that may not stand, and what speaks against it."""
-
-    line: int
-    taken: tuple[bool, ...]  # by key: it is in the table
-    keys: tuple[tuple[str, ...] | None, ...]  # by key: the values; None where one is null
-    missing: tuple[bool, ...]  # by foreign key: it refers to nothing
-    references: tuple[tuple[str, ...], ...]
-
-
 class Stage:
-    """The stage of one entity."""
+    """The stage of one entity; its number tells it from those of others."""
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, number: int) -> None:
         assert entity.storage is not None
         self.entity = entity
         self.storage: Storage = entity.storage
         self.table = self.storage.table
-        self._name = quoted(f"headgate_stage_{self.table}"[:63])
+        self._name = f"pg_temp.headgate_stage_{number}"
+        self._index = f"headgate_stage_{number}_index"
         columns = [field.column for field in entity.stored]
         self._columns = [*self.storage.primary_key, *columns] if self.storage.generated else columns
-        self._keys = tuple(_keys(self.storage))
+        self._keys = keys_of(self.storage)
+        self._is_linked = any(key.table == self.table for key in self.storage.foreign_keys)
 
     def __repr__(self) -> str:
         return f"<Stage of {self.entity.name}>"
@@ -62,230 +53,127 @@ class Stage:
         """Make it. It lasts as long as the session, and is empty after each commit."""
         columns = ", ".join(map(quoted, self._columns))
         connection.execute(
-            f"DROP TABLE IF EXISTS pg_temp.{self._name};"
+            f"DROP TABLE IF EXISTS {self._name};"
             f"CREATE TEMP TABLE {self._name} ON COMMIT DELETE ROWS AS"
             f" SELECT NULL::bigint AS {LINE}, {columns} FROM {quoted(self.table)} WITH NO DATA".encode()
         )
-        if self.storage.generated:
-            [key] = self.storage.primary_key
-            [[sequence]] = connection.execute(
-                "SELECT quote_literal(pg_get_serial_sequence(%s, %s))", (quoted(self.table), key)
-            ).fetchall()
-            connection.execute(
-                f"ALTER TABLE pg_temp.{self._name} ALTER {quoted(key)} SET DEFAULT nextval({sequence})".encode()
-            )
+        for column, default in connection.execute(_DEFAULTS, (quoted(self.table), self._columns)).fetchall():
+            connection.execute(f"ALTER TABLE {self._name} ALTER {quoted(column)} SET DEFAULT {default}".encode())
 
     def empty(self, connection: Connection) -> None:
         """Take out what an earlier block of this transaction left."""
-        connection.execute(f"TRUNCATE pg_temp.{self._name}".encode())
+        connection.execute(f"TRUNCATE {self._name}".encode())
 
     def copy_statement(self, layout: Layout) -> str:
         """What PostgreSQL is told before numbered rows of a layout are sent to the stage."""
         columns = ", ".join([LINE, *map(quoted, layout.columns)])
-        return f"COPY pg_temp.{self._name} ({columns}) FROM STDIN (FORMAT text, DELIMITER '{DELIMITER}', NULL '')"
+        return f"COPY {self._name} ({columns}) FROM STDIN (FORMAT text, DELIMITER '{DELIMITER}', NULL '')"
 
     def settle(self, connection: Connection, duplicates: Duplicates, *, thorough: bool) -> Outcome:
         """Let go on what may. Where others are in the way it raises, unless it is to be `thorough`."""
-        verdict = _Verdict(self.entity, self._keys, duplicates)
-        if duplicates is Duplicates.SKIP:
-            verdict.skipped += self._pass_over(connection)
-        passed = len(verdict.skipped)
-        for suspect in self._suspects(connection):
-            verdict.judge(suspect)
-        self._remove(connection, [*verdict.skipped[passed:], *(fault.line_number for fault in verdict.faults)])
-        faults = [*verdict.faults]
-        ids = self._ids(connection)
-        faults += self._insert(connection, verdict.updated, thorough=thorough)
-        faults += self._update(connection, verdict.updated, thorough=thorough)
-        refused = {fault.line_number for fault in faults}
-        return Outcome(
-            tuple(faults),
-            tuple(verdict.skipped),
-            tuple(line for line in verdict.updated if line not in refused),
-            {line: made for line, made in ids.items() if line not in refused},
-        )
+        refused: dict[int, Fault | None] = {}  # by the database; None for what is passed over
+        for attempt in range(_ROUNDS):
+            final = attempt + 1 == _ROUNDS
+            connection.execute(b"SAVEPOINT stage")
+            self._remove(connection, list(refused))
+            verdict = Verdict(self.entity, self._keys, duplicates, final=final)
+            with looking_up(connection):
+                passed = [*self._pass_over(connection)] if duplicates is Duplicates.SKIP else []
+                suspects = [*self._suspects(connection)]
+            verdict.judge(suspects)
+            self._remove(connection, [*verdict.skipped, *(fault.line_number for fault in verdict.faults)])
+            ids = self._ids(connection)
+            halves = Halves(
+                connection,
+                lambda: self._lines(connection),
+                lambda error: is_race(error) and not thorough,
+                beside=self._is_linked and not final,
+            )
+            self._go_on(halves, verdict.updated)
+            refused |= {line: self._refusal(line, error, duplicates) for line, error in halves.errors.items()}
+            if final or not (halves.missed or (halves.errors and verdict.hangs_together)):
+                break
+            # What was refused for the sake of a row that is refused itself gets another hearing.
+            connection.execute(b"ROLLBACK TO stage")
+        connection.execute(b"RELEASE stage")
+        verdict.skipped += passed
+        return _outcome(verdict, refused, ids)
 
     def _pass_over(self, connection: Connection) -> Iterator[int]:
         """Take out the rows whose keys are there: nobody asks what else they are."""
         for key in self._keys:
             found = connection.execute(
-                f"DELETE FROM pg_temp.{self._name} s USING {quoted(self.table)} t"
-                f" WHERE {_same(key.columns, key.columns)} RETURNING s.{LINE}".encode()
+                f"DELETE FROM {self._name} s USING {quoted(self.table)} t"
+                f" WHERE {same(key.columns, key.columns)} RETURNING s.{LINE}".encode()
             )
             yield from (line for (line,) in found.fetchall())
 
-    def _suspects(self, connection: Connection) -> Iterator[_Suspect]:
-        if not self._keys and not self.storage.foreign_keys:
-            return
-        found = connection.execute(self._query().encode()).fetchall()
-        for line, *facts in found:
-            values = iter(facts)
-            taken, keys = [], []
-            for key in self._keys:
-                taken.append(bool(next(values)))
-                next(values)  # whether it comes twice
-                texts = tuple(next(values) for _ in key.columns)
-                keys.append(None if None in texts else texts)
-            missing, references = [], []
-            for reference in self.storage.foreign_keys:
-                missing.append(bool(next(values)))
-                references.append(tuple(next(values) or "" for _ in reference.columns))
-            yield _Suspect(line, tuple(taken), tuple(keys), tuple(missing), tuple(references))
+    def _suspects(self, connection: Connection) -> Iterator[Suspect]:
+        if self._keys or self.storage.foreign_keys:
+            statement = query(self.storage, self._keys, self._name)
+            for row in connection.execute(statement.encode()).fetchall():
+                yield read(row, self.storage, self._keys)
 
-    def _query(self) -> str:
-        # Joins, not EXISTS: that may be made a hash of the whole table, whatever the planner is told.
-        facts, doubts, joins = [], [], []
-        for at, key in enumerate(self._keys):
-            columns = ", ".join(f"s.{quoted(column)}" for column in key.columns)
-            joins.append(f"LEFT JOIN {quoted(self.table)} k{at} ON {_same(key.columns, key.columns, f'k{at}')}")
-            facts.append(f"k{at}.{quoted(key.columns[0])} IS NOT NULL AS taken_{at}")
-            facts.append(f"{_not_null(key.columns)} AND count(*) OVER (PARTITION BY {columns}) > 1 AS twice_{at}")
-            facts += [f"s.{quoted(column)}::text" for column in key.columns]
-            doubts += [f"taken_{at}", f"twice_{at}"]
-        for at, reference in enumerate(self.storage.foreign_keys):
-            there = _same(reference.references, reference.columns, f"f{at}")
-            joins.append(f"LEFT JOIN {quoted(reference.table)} f{at} ON {there}")
-            facts.append(f"{self._missing(reference, f'f{at}')} AS missing_{at}")
-            facts += [f"s.{quoted(column)}::text" for column in reference.columns]
-            doubts.append(f"missing_{at}")
-        return (
-            f"SELECT * FROM (SELECT s.{LINE}, {', '.join(facts)} FROM pg_temp.{self._name} s {' '.join(joins)}) found"
-            f" WHERE {' OR '.join(doubts)} ORDER BY {LINE}"
-        )
-
-    def _missing(self, key: ForeignKey, parent: str) -> str:
-        missing = f"{_not_null(key.columns)} AND {parent}.{quoted(key.references[0])} IS NULL"
-        if key.table == self.table:
-            there = _same(key.references, key.columns)
-            missing += f" AND NOT EXISTS (SELECT FROM pg_temp.{self._name} t WHERE {there})"
-        return missing
-
-    def _remove(self, connection: Connection, lines: Sequence[int]) -> None:
+    def _remove(self, connection: Connection, lines: list[int]) -> None:
         if lines:
-            connection.execute(
-                f"DELETE FROM pg_temp.{self._name} WHERE {LINE} = ANY(%s::bigint[])".encode(), (list(lines),)
-            )
+            statement = f"DELETE FROM {self._name} WHERE {LINE} IN (SELECT unnest(%s::bigint[]))"
+            connection.execute(statement.encode(), (lines,))
+
+    def _lines(self, connection: Connection) -> list[int]:
+        # Ranges of lines are looked for from here on.
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._name} ({LINE})".encode())
+        return [line for (line,) in connection.execute(f"SELECT {LINE} FROM {self._name} ORDER BY 1".encode())]
 
     def _ids(self, connection: Connection) -> dict[int, int]:
         if not self.storage.generated:
             return {}
         key = quoted(self.storage.primary_key[0])
-        return dict(connection.execute(f"SELECT {LINE}, {key} FROM pg_temp.{self._name}".encode()).fetchall())
+        return dict(connection.execute(f"SELECT {LINE}, {key} FROM {self._name}".encode()).fetchall())
 
-    def _insert(self, connection: Connection, updated: Sequence[int], *, thorough: bool) -> list[Fault]:
+    def _go_on(self, halves: Halves, updated: Sequence[int]) -> None:
+        halves.do(self._insert(), updated)
+        if updated:
+            halves.do(self._update(), updated)
+
+    def _insert(self) -> str:
         columns = ", ".join(map(quoted, self._columns))
         # In the order of the key, so that two sessions with the same rows wait for each other and do not lock.
         order = ", ".join(map(quoted, self._keys[0].columns)) if self._keys else LINE
-        statement = (
-            f"INSERT INTO {quoted(self.table)} ({columns}) SELECT {columns} FROM pg_temp.{self._name}"
-            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} <> ALL(%s::bigint[]) ORDER BY {order}"
+        return (
+            f"INSERT INTO {quoted(self.table)} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {self._name}"
+            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} NOT IN (SELECT unnest(%s::bigint[])) ORDER BY {order}"
         )
-        return self._go_on(connection, statement, list(updated), thorough=thorough)
 
-    def _update(self, connection: Connection, updated: Sequence[int], *, thorough: bool) -> list[Fault]:
-        if not updated:
-            return []
+    def _update(self) -> str:
+        """Of several rows with one key the last one's values stay."""
         identity = next(key.columns for key in self._keys if key.identifies)
         named = ", ".join(map(quoted, identity))
         changed = [column for column in self._columns if column not in (*identity, *self.storage.primary_key)]
         values = ", ".join(f"{quoted(column)} = s.{quoted(column)}" for column in changed or identity[:1])
-        statement = (
-            f"UPDATE {quoted(self.table)} t SET {values} FROM (SELECT DISTINCT ON ({named}) * FROM pg_temp.{self._name}"
-            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} = ANY(%s::bigint[]) ORDER BY {named}, {LINE} DESC) s"
-            f" WHERE {_same(identity, identity)}"
+        return (
+            f"UPDATE {quoted(self.table)} t SET {values} FROM (SELECT DISTINCT ON ({named}) * FROM {self._name}"
+            f" WHERE {LINE} BETWEEN %s AND %s AND {LINE} IN (SELECT unnest(%s::bigint[]))"
+            f" ORDER BY {named}, {LINE} DESC) s WHERE {same(identity, identity)}"
         )
-        return self._go_on(connection, statement, list(updated), thorough=thorough)
 
-    def _go_on(self, connection: Connection, statement: str, lines: list[int], *, thorough: bool) -> list[Fault]:
-        """Do this with all lines; those that the database refuses are found by halves."""
-        limits = connection.execute(f"SELECT min({LINE}), max({LINE}) FROM pg_temp.{self._name}".encode()).fetchone()
-        if limits is None or limits[0] is None:
-            return []
-        faults: list[Fault] = []
-        open_ranges = [(int(limits[0]), int(limits[1]))]
-        while open_ranges:
-            first, last = open_ranges.pop()
-            connection.execute(b"SAVEPOINT half")
-            try:
-                connection.execute(statement.encode(), (first, last, lines))
-            except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException) as error:
-                if is_race(error) and not thorough:
-                    raise
-                connection.execute(b"ROLLBACK TO half")
-                if first == last:
-                    faults.append(_fault(self.entity, first, error))
-                else:
-                    middle = (first + last) // 2
-                    open_ranges += [(middle + 1, last), (first, middle)]
-            else:
-                connection.execute(b"RELEASE half")
-        return faults
+    def _refusal(self, line: int, error: psycopg.Error, duplicates: Duplicates) -> Fault | None:
+        """What the database has against one row, in our words where they say the same."""
+        if error.sqlstate == UNIQUE and duplicates is Duplicates.SKIP:
+            return None
+        if match := _DETAIL.match(error.diag.message_detail or ""):
+            columns, texts = match[1].replace('"', "").split(", "), match[2].split(", ")
+            if len(columns) == len(texts):
+                word = wording.duplicate if error.sqlstate == UNIQUE else wording.foreign_key
+                return word(self.entity, line, columns, dict(zip(columns, texts, strict=True)))
+        return wording.other(self.entity, line, told(error), error.diag.column_name)
 
 
-class _Verdict:
-    """What becomes of suspects, one after the other, as if each had come alone."""
-
-    def __init__(self, entity: Entity, keys: Sequence[_Key], duplicates: Duplicates) -> None:
-        self.faults: list[Fault] = []
-        self.skipped: list[int] = []
-        self.updated: list[int] = []
-        assert entity.storage is not None
-        self._entity, self._keys, self._duplicates = entity, keys, duplicates
-        self._foreign_keys = entity.storage.foreign_keys
-        self._kept: list[set[tuple[str, ...]]] = [set() for _ in keys]
-
-    def judge(self, suspect: _Suspect) -> None:
-        """Decide about the next one."""
-        taken = [at for at in range(len(self._keys)) if suspect.taken[at] or suspect.keys[at] in self._kept[at]]
-        if not taken:
-            if not self._refers_to_nothing(suspect):
-                self._keep(suspect)
-        elif self._duplicates is Duplicates.SKIP:
-            self.skipped.append(suspect.line)
-        elif self._duplicates is Duplicates.UPDATE and any(self._keys[at].identifies for at in taken):
-            if not self._refers_to_nothing(suspect):
-                self.updated.append(suspect.line)
-                self._keep(suspect)
-        else:
-            columns = self._keys[taken[0]].columns
-            values = dict(zip(columns, suspect.keys[taken[0]] or (), strict=False))
-            self.faults.append(wording.duplicate(self._entity, suspect.line, columns, values))
-
-    def _keep(self, suspect: _Suspect) -> None:
-        for kept, key in zip(self._kept, suspect.keys, strict=True):
-            if key is not None:
-                kept.add(key)
-
-    def _refers_to_nothing(self, suspect: _Suspect) -> bool:
-        for key, missing, texts in zip(self._foreign_keys, suspect.missing, suspect.references, strict=True):
-            if missing:
-                values = dict(zip(key.columns, texts, strict=True))
-                self.faults.append(wording.foreign_key(self._entity, suspect.line, key.columns, values))
-                return True
-        return False
-
-
-def _keys(storage: Storage) -> Iterator[_Key]:
-    if storage.primary_key and not storage.generated:
-        yield _Key(storage.primary_key, identifies=True)
-    if storage.unique and storage.unique != storage.primary_key:
-        yield _Key(storage.unique, identifies=storage.generated)
-
-
-def _fault(entity: Entity, line: int, error: psycopg.Error) -> Fault:
-    """What the database has against one row, in our words where they say the same."""
-    if match := _DETAIL.match(error.diag.message_detail or ""):
-        columns, texts = match[1].replace('"', "").split(", "), match[2].split(", ")
-        if len(columns) == len(texts):
-            word = wording.duplicate if error.sqlstate == UNIQUE else wording.foreign_key
-            return word(entity, line, columns, dict(zip(columns, texts, strict=True)))
-    return wording.other(entity, line, error.diag.message_primary or "refused")
-
-
-def _same(columns: Sequence[str], others: Sequence[str], table: str = "t") -> str:
-    pairs = zip(columns, others, strict=True)
-    return " AND ".join(f"{table}.{quoted(column)} = s.{quoted(other)}" for column, other in pairs)
-
-
-def _not_null(columns: Sequence[str]) -> str:
-    return " AND ".join(f"s.{quoted(column)} IS NOT NULL" for column in columns)
+def _outcome(verdict: Verdict, refused: dict[int, Fault | None], ids: dict[int, int]) -> Outcome:
+    updated = [line for line in verdict.updated if line not in refused]
+    passed = [line for line, fault in refused.items() if fault is None]
+    return Outcome(
+        (*verdict.faults, *(fault for fault in refused.values() if fault is not None)),
+        (*verdict.skipped, *passed),
+        tuple(updated),
+        {line: made for line, made in ids.items() if line not in refused and line not in verdict.updated},
+    )

@@ -1,49 +1,63 @@
 """The cells: rows as PostgreSQL's COPY reads them become parameters of SQLite's statements."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from headgate.core.entity import DELIMITER, Field, Kind, Layout
 from headgate.core.kinds import read
 from headgate.core.rows import Rows
 from headgate.core.table import quoted
 
-_CELL = re.compile(r"((?:[^|\\]|\\.)*)(?:\||$)")
-_ESCAPE = re.compile(r"\\(.)")
-_ESCAPED = {"n": "\n", "r": "\r"}
+Write = Callable[[Field, str], str]
+
+# No text of a row has a NUL, so it can stand for the backslash of an escape until the lines and cells are apart.
+_HIDDEN = {"\\\\": "\0\\", f"\\{DELIMITER}": "\0d", "\\n": "\0n", "\\r": "\0r"}
+_MEANT = {"\0d": DELIMITER, "\0n": "\n", "\0r": "\r", "\0\\": "\\"}
 
 
-def cells(rows: Rows) -> Iterator[Sequence[str]]:
+def cells(rows: Rows) -> Iterator[list[str]]:
     """The texts of each row; an empty one is null."""
     text = rows.data.decode()
-    lines = text[:-1].split("\n")
     if "\\" not in text:
-        return (line.split(DELIMITER) for line in lines)
-    return (_unescaped(line) for line in lines)
+        return (line.split(DELIMITER) for line in text[:-1].split("\n"))
+    for escape, hidden in _HIDDEN.items():
+        text = text.replace(escape, hidden)
+    return (_meant(line) for line in text[:-1].split("\n"))
 
 
-def _unescaped(line: str) -> list[str]:
-    if "\\" not in line:
-        return line.split(DELIMITER)
-    found = [_ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), cell) for cell in _CELL.findall(line)]
-    return found[:-1] if not line.endswith(DELIMITER) or line.endswith(f"\\{DELIMITER}") else found
+def _meant(line: str) -> list[str]:
+    found = line.split(DELIMITER)
+    if "\0" in line:
+        for hidden, meant in _MEANT.items():
+            found = [cell.replace(hidden, meant) for cell in found]
+    return found
 
 
-def parameters(rows: Rows, *, numbered: bool = False) -> Iterator[Sequence[str]]:
-    """The cells of each row, as its statement takes them."""
-    first = 1 if numbered else 0
-    times = [at for at, field in enumerate(_fields(rows.layout), first) if field.kind is Kind.TIMESTAMP]
-    if not times:
-        return cells(rows)
-    fields = dict(enumerate(_fields(rows.layout), first))
-    return (_timed(list(row), times, fields) for row in cells(rows))
+def parameters(rows: Rows, *, numbered: bool = False) -> Iterator[list[str]]:
+    """The cells of each row, as its statement takes them: what is equal is the same text."""
+    fields = enumerate(_fields(rows.layout), 1 if numbered else 0)
+    written = [(at, field, _WRITTEN[field.kind]) for at, field in fields if field.kind in _WRITTEN]
+    return (_canonical(row, written) for row in cells(rows)) if written else cells(rows)
 
 
-def _timed(row: list[str], times: Sequence[int], fields: dict[int, Field]) -> list[str]:
-    for at in times:
+def _canonical(row: list[str], written: Sequence[tuple[int, Field, Write]]) -> list[str]:
+    for at, field, write in written:
         if row[at]:
-            row[at] = str(read(fields[at], row[at])).replace(" ", "T")
+            row[at] = write(field, row[at])
     return row
+
+
+def _time(field: Field, text: str) -> str:
+    value = read(field, text)
+    assert isinstance(value, datetime)
+    return value.astimezone(UTC).isoformat()
+
+
+_WRITTEN: dict[Kind, Write] = {
+    Kind.BOOLEAN: lambda field, text: "1" if read(field, text) else "0",
+    Kind.TIMESTAMP: _time,
+    Kind.UUID: lambda _, text: text.lower(),
+}
 
 
 def insert(layout: Layout, table: str) -> str:
@@ -55,10 +69,6 @@ def insert(layout: Layout, table: str) -> str:
 
 def value(field: Field, at: int) -> str:
     """What a column gets of the cell with this number."""
-    if field.kind is Kind.BOOLEAN:
-        return f"CASE WHEN ?{at} = '' THEN NULL ELSE lower(?{at}) IN ('true', 't', 'yes', 'y', '1') END"
-    if field.kind is Kind.UUID:
-        return f"NULLIF(lower(?{at}), '')"
     return f"NULLIF(?{at}, '')" if field.nullable else f"?{at}"
 
 

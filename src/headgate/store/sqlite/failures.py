@@ -26,8 +26,3 @@ def failure(error: sqlite3.DatabaseError, path: str) -> HeadgateError:
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(f"the disk of {path} is full")
     return Unavailable(f"the database {path} cannot be used: {error}")
-
-
-def is_misuse(error: sqlite3.DatabaseError) -> bool:
-    """Whether the statement itself is wrong, which no other time makes right."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY == sqlite3.SQLITE_ERROR

@@ -3,16 +3,19 @@
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from headgate.core.entity import Entity, Fault, Field, Layout, Storage
+from headgate.core.entity import Entity, Fault, ForeignKey, Layout, Storage
 from headgate.core.rows import Rows
 from headgate.core.table import quoted
 from headgate.store import wording
 from headgate.store.base import Duplicates, Outcome
+from headgate.store.references import Key, Link
 from headgate.store.sqlite.cells import insert, value
 
 _FAILED = re.compile(r"UNIQUE constraint failed: (.+)")
+_NO_NULL = re.compile(r"NOT NULL constraint failed: (.+)")
 _TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID")
 
 
@@ -40,39 +43,45 @@ class Sorting:
         """What became of them."""
         return Outcome(tuple(self._faults), tuple(self._skipped), tuple(self._updated), self._ids)
 
-    def put(self, rows: Rows, numbered: Sequence[str]) -> None:
-        """Put one row: its number, and its cells."""
+    def put(self, rows: Rows, numbered: Sequence[str]) -> bool:
+        """Put one row: its number, and its cells. Whether it stands."""
         number, cells = int(numbered[0]), numbered[1:]
-        if rows.layout not in self._statements:
-            self._statements[rows.layout] = _statements(rows.layout, self._storage)
-        statements = self._statements[rows.layout]
+        statements = self._of(rows.layout)
         try:
             done = self._connection.execute(statements.insert, cells)
-            if self._storage.generated and done.lastrowid is not None:
-                self._ids[number] = done.lastrowid
         except sqlite3.IntegrityError as error:
-            self._refused(error, number, cells, statements)
+            return self._refused(error, number, cells, statements)
+        if self._storage.generated and done.lastrowid is not None:
+            self._ids[number] = done.lastrowid
+        return True
+
+    def _of(self, layout: Layout) -> _Statements:
+        if layout not in self._statements:
+            self._statements[layout] = _statements(layout, self._entity, self._storage)
+        return self._statements[layout]
 
     def _refused(
         self, error: sqlite3.IntegrityError, number: int, cells: Sequence[str], statements: _Statements
-    ) -> None:
+    ) -> bool:
         if error.sqlite_errorname not in _TAKEN or self._duplicates is Duplicates.ERROR:
             self._faults.append(self._fault(error, number, cells, statements))
         elif self._duplicates is Duplicates.SKIP:
             self._skipped.append(number)
         else:
-            self._update(error, number, cells, statements)
+            return self._update(error, number, cells, statements)
+        return False
 
     def _update(
         self, error: sqlite3.IntegrityError, number: int, cells: Sequence[str], statements: _Statements
-    ) -> None:
+    ) -> bool:
         try:
             if statements.update and self._connection.execute(statements.update, cells).rowcount:
                 self._updated.append(number)
-                return
+                return True
         except sqlite3.IntegrityError as again:
             error = again
         self._faults.append(self._fault(error, number, cells, statements))
+        return False
 
     def _fault(
         self, error: sqlite3.IntegrityError, number: int, cells: Sequence[str], statements: _Statements
@@ -83,28 +92,89 @@ class Sorting:
             return wording.duplicate(self._entity, number, columns, values)
         if error.sqlite_errorname == "SQLITE_CONSTRAINT_FOREIGNKEY":
             for key in self._storage.foreign_keys:
-                if not self._is_there(key.table, key.references, [values.get(column, "") for column in key.columns]):
+                if not self._is_there(key, values):
                     return wording.foreign_key(self._entity, number, key.columns, values)
-        return wording.other(self._entity, number, str(error))
+        column = match[1].rpartition(".")[2] if (match := _NO_NULL.match(str(error))) else None
+        return wording.other(self._entity, number, str(error), column)
 
-    def _is_there(self, table: str, columns: Sequence[str], values: Sequence[str]) -> bool:
-        if not all(values):
+    def _is_there(self, key: ForeignKey, values: Mapping[str, str]) -> bool:
+        wanted = [values.get(column, "") for column in key.columns]
+        if not all(wanted):
             return True  # a key with a null refers to nothing
-        wanted = " AND ".join(f"{quoted(column)} = ?" for column in columns)
-        found = self._connection.execute(f"SELECT 1 FROM {quoted(table)} WHERE {wanted}", values)
+        same = " AND ".join(f"{quoted(column)} = ?" for column in key.references)
+        found = self._connection.execute(f"SELECT 1 FROM {quoted(key.table)} WHERE {same}", wanted)
         return found.fetchone() is not None
 
 
-def _statements(layout: Layout, storage: Storage) -> _Statements:
-    fields = (*layout.fields, *layout.constants)
-    at = {field.column: place for place, field in enumerate(fields)}
+class LinkedSorting(Sorting):
+    """Rows of one entity that refer to each other: SQLite looks at no reference until all are there, so we do.
+
+    Those that have `fallen` stood on a row of the block that does not stand.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, entity: Entity, duplicates: Duplicates, fallen: AbstractSet[int]
+    ) -> None:
+        super().__init__(connection, entity, duplicates)
+        self._fallen = fallen
+        self._standing: list[tuple[int, Mapping[str, str]]] = []
+
+    def put(self, rows: Rows, numbered: Sequence[str]) -> bool:
+        number = int(numbered[0])
+        self._connection.execute("SAVEPOINT one")
+        stands = super().put(rows, numbered)
+        if stands:
+            values = {column: numbered[1 + at] for column, at in self._of(rows.layout).at.items()}
+            if stands := self._refers_well(number, values):
+                self._standing.append((number, values))
+            else:
+                self._connection.execute("ROLLBACK TO one")
+        self._connection.execute("RELEASE one")
+        return stands
+
+    def _refers_well(self, number: int, values: Mapping[str, str]) -> bool:
+        for key in self._storage.foreign_keys:
+            inside = key.table == self._storage.table
+            there = number not in self._fallen or "" in _values(values, key.columns)
+            if there if inside else self._is_there(key, values):
+                continue
+            self._ids.pop(number, None)
+            self._updated = [line for line in self._updated if line != number]
+            self._faults.append(wording.foreign_key(self._entity, number, key.columns, values))
+            return False
+        return True
+
+    def links(self) -> tuple[list[Link], list[int]]:
+        """The rows that stand, and those of them that refer to nothing."""
+        updated = set(self._updated)
+        inside = [key for key in self._storage.foreign_keys if key.table == self._storage.table]
+        links = [
+            Link(
+                number,
+                None if number in updated else _values(values, inside[0].references),
+                tuple(_values(values, key.columns) for key in inside),
+            )
+            for number, values in self._standing
+        ]
+        lost = [n for n, values in self._standing if not all(self._is_there(key, values) for key in inside)]
+        return links, lost
+
+
+def _values(values: Mapping[str, str], columns: Sequence[str]) -> Key:
+    return tuple(values.get(column, "") for column in columns)
+
+
+def _statements(layout: Layout, entity: Entity, storage: Storage) -> _Statements:
+    at = {column: place for place, column in enumerate(layout.columns)}
     identity = storage.unique if storage.generated else storage.primary_key
-    return _Statements(insert(layout, storage.table), _update(fields, identity, storage.table, at), at)
+    return _Statements(insert(layout, storage.table), _update(layout, entity, identity, storage.table), at)
 
 
-def _update(fields: Sequence[Field], identity: Sequence[str], table: str, at: Mapping[str, int]) -> str | None:
-    if not identity or not all(column in at for column in identity):
+def _update(layout: Layout, entity: Entity, identity: Sequence[str], table: str) -> str | None:
+    """The whole row is replaced: what its layout leaves out is null."""
+    if not identity or not set(identity) <= set(layout.columns):
         return None
-    texts = {field.column: f"{quoted(field.column)} = {value(field, place)}" for place, field in enumerate(fields, 1)}
+    cells = {field.column: value(field, at) for at, field in enumerate((*layout.fields, *layout.constants), 1)}
+    texts = {field.column: f"{quoted(field.column)} = {cells.get(field.column, 'NULL')}" for field in entity.stored}
     changed = ", ".join(text for column, text in texts.items() if column not in identity) or texts[identity[0]]
     return f"UPDATE {quoted(table)} SET {changed} WHERE {' AND '.join(texts[column] for column in identity)}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from headgate.core.entity import Entity, ForeignKey
 from headgate.core.table import Column, Dialect, Table, create, in_order, migrate, quoted, table_of
+from headgate.store.likeness import found_foreign_keys, found_key, found_unique
 
 OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS headgate_notes (
@@ -14,6 +15,16 @@ CREATE TABLE IF NOT EXISTS headgate_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, key BLOB, value BLOB NOT NULL
 );
 """
+_AFFINITIES = (
+    ("INT", "INTEGER"),
+    ("CHAR", "TEXT"),
+    ("CLOB", "TEXT"),
+    ("TEXT", "TEXT"),
+    ("BLOB", "BLOB"),
+    ("REAL", "REAL"),
+    ("FLOA", "REAL"),
+    ("DOUB", "REAL"),
+)
 
 
 def statements(connection: sqlite3.Connection, entities: Sequence[Entity]) -> list[str]:
@@ -32,46 +43,60 @@ def table(connection: sqlite3.Connection, wanted: Table) -> Table | None:
     if not columns:
         return None
     key = tuple(name for _, name, *_, at in sorted(columns, key=lambda column: column[-1]) if at)
-    named = {column.name for column in wanted.columns}
+    types = {column.name: column.type for column in wanted.columns}
+    counts_up = any(at and kind.upper() == "INTEGER" for _, _, kind, *_, at in columns) and len(key) == 1
     return Table(
         wanted.name,
         # A column of somebody else's that may be left out is no affair of ours.
         tuple(
-            Column(name, kind, not (must or (at and wanted.generated)))
+            Column(name, _type(kind, types.get(name, kind)), not (must or (at and counts_up)))
             for _, name, kind, must, default, at in columns
-            if name in named or (must and default is None)
+            if name in types or (must and default is None)
         ),
-        key,
-        wanted.generated and len(key) == 1,
-        _unique(connection, wanted),
-        _foreign_keys(connection, wanted),
-        _indexes(connection, wanted.name),
+        found_key(wanted.primary_key, [key]),
+        wanted.generated and counts_up,
+        found_unique(wanted.unique, [columns for columns, unique in _indexes(connection, wanted.name) if unique]),
+        found_foreign_keys(wanted.foreign_keys, _foreign_keys(connection, wanted.name)),
+        tuple(columns[0] for columns, _ in _indexes(connection, wanted.name) if len(columns) == 1),
     )
 
 
-def _unique(connection: sqlite3.Connection, wanted: Table) -> tuple[str, ...]:
-    listed = connection.execute(f"PRAGMA index_list({quoted(wanted.name)})").fetchall()
-    found = [_index_columns(connection, name) for _, name, unique, origin, *_ in listed if unique and origin != "pk"]
-    return wanted.unique if wanted.unique in found or not found else found[0]
+def _type(kind: str, wanted: str) -> str:
+    """The wanted type, where the one that somebody wrote stores values in the same way."""
+    return wanted if _affinity(kind) == _affinity(wanted) else kind
 
 
-def _indexes(connection: sqlite3.Connection, name: str) -> tuple[str, ...]:
+def _affinity(kind: str) -> str:
+    """What SQLite makes of the name of a type: by the first of these that is in it."""
+    found = (affinity for part, affinity in _AFFINITIES if part in kind.upper())
+    return next(found, "NUMERIC") if kind else "BLOB"
+
+
+def _indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tuple[str, ...], bool]]:
+    """The columns of each index of all rows, and whether they are unique."""
     listed = connection.execute(f"PRAGMA index_list({quoted(name)})").fetchall()
-    found = [_index_columns(connection, index) for _, index, *_ in listed]
-    return tuple(columns[0] for columns in found if len(columns) == 1)
+    return [(_index_columns(connection, index), bool(unique)) for _, index, unique, _, part in listed if not part]
 
 
 def _index_columns(connection: sqlite3.Connection, index: str) -> tuple[str, ...]:
-    return tuple(name for *_, name in connection.execute(f"PRAGMA index_info({quoted(index)})"))
+    # What is computed has no name here; no column is called so.
+    return tuple(name or "(...)" for *_, name in connection.execute(f"PRAGMA index_info({quoted(index)})"))
 
 
-def _foreign_keys(connection: sqlite3.Connection, wanted: Table) -> tuple[ForeignKey, ...]:
-    keys: dict[int, list[tuple[str, str, str]]] = {}
-    for number, _, other, column, reference, *_ in connection.execute(
-        f"PRAGMA foreign_key_list({quoted(wanted.name)})"
-    ):
+def _foreign_keys(connection: sqlite3.Connection, name: str) -> list[ForeignKey]:
+    keys: dict[int, list[tuple[str, str, str | None]]] = {}
+    for number, _, other, column, reference, *_ in connection.execute(f"PRAGMA foreign_key_list({quoted(name)})"):
         keys.setdefault(number, []).append((other, column, reference))
-    found = {
-        ForeignKey(tuple(c for _, c, _ in parts), parts[0][0], tuple(r for *_, r in parts)) for parts in keys.values()
-    }
-    return wanted.foreign_keys if found == set(wanted.foreign_keys) else tuple(found)
+    return [
+        ForeignKey(tuple(column for _, column, _ in parts), parts[0][0], _references(connection, parts))
+        for parts in keys.values()
+    ]
+
+
+def _references(connection: sqlite3.Connection, parts: list[tuple[str, str, str | None]]) -> tuple[str, ...]:
+    named = tuple(reference for *_, reference in parts if reference is not None)
+    if named:
+        return named
+    columns = connection.execute(f"PRAGMA table_info({quoted(parts[0][0])})").fetchall()
+    # Without names, it is the primary key that is meant.
+    return tuple(name for _, name, *_, at in sorted(columns, key=lambda column: column[-1]) if at)[: len(parts)]

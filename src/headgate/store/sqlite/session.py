@@ -4,15 +4,21 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from heapq import merge
+from typing import TypeVar
 
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import in_order
+from headgate.errors import StorageFull
 from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.references import falling
 from headgate.store.sqlite.cells import insert, parameters
 from headgate.store.sqlite.failures import translated
-from headgate.store.sqlite.row import Sorting
+from headgate.store.sqlite.row import LinkedSorting, Sorting
+
+S = TypeVar("S", bound=Sorting)
 
 
 class SQLiteSession:
@@ -30,10 +36,10 @@ class SQLiteSession:
 
     @property
     def is_open(self) -> bool:
-        return self._connection.in_transaction
+        return bool(self._connection.in_transaction)
 
     def offer(self, block: Block) -> bool:
-        with translated(self._path):
+        with self._translated():
             self._begin()
             self._connection.execute("SAVEPOINT offer")
             try:
@@ -41,46 +47,63 @@ class SQLiteSession:
                     self._connection.executemany(insert(rows.layout, self._table(rows)), parameters(rows))
             except sqlite3.IntegrityError:
                 self._connection.execute("ROLLBACK TO offer")
+                self._connection.execute("RELEASE offer")
                 return False
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("RELEASE offer")
+            self._connection.execute("RELEASE offer")
         return True
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:  # noqa: ARG002 - nobody else can hold a row
-        with translated(self._path):
+        with self._translated():
             self._begin()
             found: list[Outcome] = []
             for name, group in self._grouped(self._ordered(block.numbered())).items():
-                sorting = Sorting(self._connection, self._entities[name], duplicates.get(name, Duplicates.ERROR))
-                for _, cells, layout in merge(*(_numbered(rows) for rows in group), key=lambda row: row[0]):
-                    sorting.put(layout, cells)
-                found.append(sorting.outcome())
+                entity, policy = self._entities[name], duplicates.get(name, Duplicates.ERROR)
+                sort = self._sort_linked if _is_linked(entity) else self._sort
+                found.append(sort(entity, policy, group))
         return _joined(found)
 
+    def _sort(self, entity: Entity, policy: Duplicates, group: Sequence[Rows]) -> Outcome:
+        return _put(Sorting(self._connection, entity, policy), group).outcome()
+
+    def _sort_linked(self, entity: Entity, policy: Duplicates, group: Sequence[Rows]) -> Outcome:
+        fallen: set[int] = set()
+        self._connection.execute("SAVEPOINT linked")
+        self._connection.execute("PRAGMA defer_foreign_keys = ON")
+        while True:
+            sorting = _put(LinkedSorting(self._connection, entity, policy, fallen), group)
+            if not (more := falling(*sorting.links())):
+                break
+            fallen |= more
+            self._connection.execute("ROLLBACK TO linked")
+        self._connection.execute("PRAGMA defer_foreign_keys = OFF")
+        self._connection.execute("RELEASE linked")
+        return sorting.outcome()
+
     def commit(self) -> None:
-        with translated(self._path):
+        with self._translated():
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
     def rollback(self) -> None:
-        with translated(self._path):
+        with self._translated():
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        if not self._keep_open:
-            self._connection.close()
+        with suppress(sqlite3.Error):
+            self._connection.rollback()
+            if not self._keep_open:
+                self._connection.close()
 
     def note(self, scope: str, name: str) -> bytes | None:
-        with translated(self._path):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT value FROM headgate_notes WHERE scope = ? AND name = ?", (scope, name)
             ).fetchone()
         return None if found is None else bytes(found[0])
 
     def take_note(self, scope: str, name: str, value: bytes, expected: bytes | None) -> bool:
-        with translated(self._path):
+        with self._translated():
             self._begin()
             if expected is None:
                 done = self._connection.execute(
@@ -94,14 +117,14 @@ class SQLiteSession:
         return done.rowcount == 1
 
     def forget_notes(self, scope: str, older_than: float) -> int:
-        with translated(self._path):
+        with self._translated():
             self._begin()
             return self._connection.execute(
                 "DELETE FROM headgate_notes WHERE scope = ? AND written < ?", (scope, time.time() - older_than)
             ).rowcount
 
     def post(self, stream: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        with translated(self._path):
+        with self._translated():
             self._begin()
             self._connection.executemany(
                 "INSERT INTO headgate_outbox (stream, key, value) VALUES (?, ?, ?)",
@@ -109,18 +132,27 @@ class SQLiteSession:
             )
 
     def posted(self, stream: str, most: int) -> list[Posted]:
-        with translated(self._path):
+        with self._translated():
             found = self._connection.execute(
                 "SELECT id, key, value FROM headgate_outbox WHERE stream = ? ORDER BY id LIMIT ?", (stream, most)
             ).fetchall()
         return [Posted(*row) for row in found]
 
     def settle(self, stream: str, ids: Sequence[int]) -> None:
-        with translated(self._path):
+        with self._translated():
             self._begin()
             self._connection.executemany(
                 "DELETE FROM headgate_outbox WHERE stream = ? AND id = ?", [(stream, found) for found in ids]
             )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated(self._path):
+                yield
+        except StorageFull:
+            self._connection.rollback()
+            raise
 
     def _begin(self) -> None:
         if not self._connection.in_transaction:
@@ -139,6 +171,17 @@ class SQLiteSession:
         for found in rows:
             groups[found.layout.entity].append(found)
         return groups
+
+
+def _put(sorting: S, group: Sequence[Rows]) -> S:
+    for _, cells, rows in merge(*(_numbered(rows) for rows in group), key=lambda row: row[0]):
+        sorting.put(rows, cells)
+    return sorting
+
+
+def _is_linked(entity: Entity) -> bool:
+    storage = entity.storage
+    return storage is not None and any(key.table == storage.table for key in storage.foreign_keys)
 
 
 def _numbered(rows: Rows) -> Iterator[tuple[int, Sequence[str], Rows]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headgate.spec.resolve import plan_text
 from tests.gates.ingest import BASE, ORDER, config, ingesting, order
 from tests.gates.inside import serving
 from tests.gates.web import client_of, eventually
@@ -188,8 +189,6 @@ async def test_tables_grow_while_requests_go_on(url: str, tmp_path: Path) -> Non
         sending = asyncio.create_task(send())
         await eventually(lambda: sent > 20)
         (entities / "note.yaml").write_text(layout.format(more=", {name: size, type: Integer, nullable: true}"))
-        from headgate.spec.resolve import plan_text
-
         await served.gate.reload(plan_text(config(url, entities=entities)))
         at = sent
         await eventually(lambda: sent > at + 20)
@@ -197,3 +196,30 @@ async def test_tables_grow_while_requests_go_on(url: str, tmp_path: Path) -> Non
         await sending
         assert failed == []
         assert (await client.post("/ingest/message?entity=Note", json={"key": 0, "size": 5})).status_code == 200
+
+
+async def test_another_database_takes_over_while_messages_come(url: str, tmp_path: Path) -> None:
+    async with ingesting(url) as sender:
+        going, failed, kept = True, [], 0
+
+        async def send(first: int) -> None:
+            nonlocal kept
+            number = first
+            while going:
+                number += 1
+                answer = await sender.post("message", f"R|{number}|x|")
+                kept += answer.status_code == 200
+                if answer.status_code not in (200, 503):
+                    failed.append(answer.text)
+
+        sending = [asyncio.create_task(send(first)) for first in (1000, 2000, 3000)]
+        await eventually(lambda: kept > 30)
+        other = f"sqlite:///{tmp_path}/other.db"
+        await sender.serving.gate.reload(plan_text(config(other)))
+        at = kept
+        await eventually(lambda: kept > at + 30)
+        going = False
+        await asyncio.gather(*sending)
+        assert failed == []
+        assert (await sender.post("message", "R|1|x|")).status_code == 200
+        assert await sender.count("regions") > 30

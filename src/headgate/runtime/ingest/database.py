@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from headgate.core.entity import Entity
@@ -17,6 +17,7 @@ T = TypeVar("T")
 logger = logging.getLogger("headgate.database")
 _STALE = 5.0  # seconds after which an idle session is looked at before it is lent
 _THREADS = 8
+_PATIENCE = 5.0  # seconds for those who have a session when it is closed
 
 
 class Database:
@@ -31,6 +32,7 @@ class Database:
         self._lent = 0
         self._idle: list[tuple[float, Connection]] = []
         self._prepared = asyncio.Event()
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Database: {self.trouble or 'connected'}, {len(self._idle)} sessions idle>"
@@ -91,7 +93,7 @@ class Database:
     @asynccontextmanager
     async def spare_session(self) -> AsyncIterator[Connection | None]:
         """A session, if there are enough for those who cannot go on without one; else None."""
-        if self._lent >= self.store.most_sessions // 2 or not self._prepared.is_set():
+        if self._closed or self._lent >= self.store.most_sessions // 2 or not self._prepared.is_set():
             yield None
             return
         async with self.session() as session:
@@ -100,6 +102,8 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """A session of one's own while the block lasts. What is not committed in it is undone."""
+        if self._closed:
+            raise Unavailable("this database is not used any more; try again")
         if not self._prepared.is_set():
             raise Unavailable(f"the database cannot be used: {self.trouble}")
         async with self._free:
@@ -176,7 +180,12 @@ class Database:
         return None
 
     async def close(self) -> None:
-        """End all sessions and the store."""
+        """End all sessions and the store, when those who have one gave it back; some have to be left to themselves."""
+        self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for _ in range(self.store.most_sessions):
+                    await self._free.acquire()
         await self._close_idle()
         await self.run(self.store.close)
         self._threads.shutdown()

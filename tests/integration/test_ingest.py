@@ -223,3 +223,14 @@ async def test_another_database_takes_over_while_messages_come(url: str, tmp_pat
         assert failed == []
         assert (await sender.post("message", "R|1|x|")).status_code == 200
         assert await sender.count("regions") > 30
+
+
+async def test_answers_of_yesterday_are_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headgate.app.ingest._FORGET_EVERY", 0.01)
+    monkeypatch.setattr("headgate.runtime.ingest.answers.KEEP_SECONDS", -1.0)
+    async with ingesting(url) as sender:
+        async with asyncio.timeout(10):
+            for number in range(1000):
+                answer = await sender.post("message", order(number), Idempotency_Key="k")
+                if answer.status_code == 200 and "idempotency-replayed" not in answer.headers and number:
+                    break  # the key is free again

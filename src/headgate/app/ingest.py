@@ -26,6 +26,7 @@ from headgate.store import open_store
 from headgate.store.base import Duplicates
 
 logger = logging.getLogger("headgate.ingest")
+_FORGET_EVERY = 3600.0
 
 
 class Ingest:
@@ -73,6 +74,20 @@ class Ingest:
                 self._working.append(
                     self._tasks.start(f"load {intake.path}", self._load(intake, interface.ingest.load))
                 )
+
+        self._working.append(self._tasks.start("forget old answers", self._forget(self.database)))
+
+    async def _forget(self, database: Database) -> None:
+        """Let go of answers that nobody will ask for again."""
+        while True:
+            await asyncio.sleep(_FORGET_EVERY)
+            try:
+                async with database.session() as session:
+                    for intake in self.intakes:
+                        await database.run(intake.memory.forget, session)
+                    await database.run(session.commit)
+            except HeadgateError as error:
+                logger.warning("old answers stay for now", extra={"reason": str(error)})
 
     def _intake(
         self,

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.entity import Entity, Fault, ForeignKey, Layout, Storage
@@ -112,7 +112,7 @@ class LinkedSorting(Sorting):
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, entity: Entity, duplicates: Duplicates, fallen: Set[int]
+        self, connection: sqlite3.Connection, entity: Entity, duplicates: Duplicates, fallen: Collection[int]
     ) -> None:
         super().__init__(connection, entity, duplicates)
         self._fallen = fallen

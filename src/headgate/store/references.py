@@ -1,7 +1,7 @@
 """The references: rows of one block that refer to each other, and which of them fall when one does."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 Key = tuple[str, ...]
@@ -16,8 +16,11 @@ class Link:
     needs: tuple[Key, ...] = ()
 
 
-def falling(links: Sequence[Link], lost: Iterable[int]) -> set[int]:
-    """Those that are lost, those that refer to them and to nothing else, and so on until nothing changes."""
+def falling(links: Sequence[Link], lost: Iterable[int], spare: Collection[Key] = ()) -> set[int]:
+    """Those that are lost, those that refer to them and to nothing else, and so on until nothing changes.
+
+    Keys that are `spare` may yet be brought by other rows, when those that stand fall: nothing falls with them for now.
+    """
     brought = Counter(link.brings for link in links if link.brings is not None)
     by_line = {link.line: link for link in links}
     dependents: dict[Key, list[int]] = defaultdict(list)
@@ -33,6 +36,6 @@ def falling(links: Sequence[Link], lost: Iterable[int]) -> set[int]:
         fallen.add(line)
         if (gone := by_line[line].brings) is not None:
             brought[gone] -= 1
-            if not brought[gone]:
+            if not brought[gone] and gone not in spare:
                 waiting += dependents[gone]
     return fallen

@@ -33,7 +33,9 @@ class Halves:
             self._divide(statement, listed, error)
 
     def _divide(self, statement: str, listed: Sequence[int], error: psycopg.Error | None) -> None:
-        lines = self.lines()
+        self.connection.execute(b"RELEASE half")
+        lines = self.lines()  # this may make an index, which the next savepoint must not undo
+        self.connection.execute(b"SAVEPOINT half")
         ranges = [(0, len(lines) - 1)]
         while ranges:
             first, last = ranges.pop()

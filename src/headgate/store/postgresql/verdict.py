@@ -20,10 +20,12 @@ class Verdict:
         assert entity.storage is not None
         self._entity, self._keys, self._duplicates, self._final = entity, keys, duplicates, final
         self._foreign_keys = entity.storage.foreign_keys
+        self._all: Sequence[Suspect] = ()
         self._kept: list[set[tuple[str, ...]]] = [set() for _ in keys]
 
     def judge(self, suspects: Sequence[Suspect]) -> None:
         """Decide about all of them. What refers to a row that does not stand does not stand either, and so on."""
+        self._all = suspects
         fallen: set[int] = set()
         while more := self._round(suspects, fallen):
             fallen |= more
@@ -32,7 +34,7 @@ class Verdict:
         self.faults, self.skipped, self.updated = [], [], []
         self._kept = [set() for _ in self._keys]
         standing = [suspect for suspect in suspects if self._stands(suspect, suspect.line in fallen)]
-        return self._falling(suspects, standing)
+        return self._falling([suspect for suspect in suspects if suspect.line not in fallen], standing)
 
     def _stands(self, suspect: Suspect, has_fallen: bool) -> bool:
         taken = [at for at in range(len(self._keys)) if suspect.taken[at] or suspect.keys[at] in self._kept[at]]
@@ -78,7 +80,7 @@ class Verdict:
                 continue
             self.hangs_together = True
             # A key that no suspect brings is brought by a row that nothing speaks against.
-            doubtful = {suspect.keys[key] for suspect in suspects}
+            doubtful = {suspect.keys[key] for suspect in self._all}
             brought = {suspect.keys[key] for suspect in standing}
             needing = {suspect.line: suspect.references[at] for suspect in standing if suspect.missing[at]}
             lost = [line for line, texts in needing.items() if texts in doubtful and texts not in brought]
@@ -90,5 +92,7 @@ class Verdict:
                 )
                 for suspect in standing
             ]
-            found |= falling(links, lost)
+            stands = {suspect.line for suspect in standing}
+            spare = {suspect.keys[key] or () for suspect in suspects if suspect.line not in stands}
+            found |= falling(links, lost, spare)
         return found

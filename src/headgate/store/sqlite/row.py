@@ -2,8 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.entity import Entity, Fault, ForeignKey, Layout, Storage
@@ -113,23 +112,25 @@ class LinkedSorting(Sorting):
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, entity: Entity, duplicates: Duplicates, fallen: AbstractSet[int]
+        self, connection: sqlite3.Connection, entity: Entity, duplicates: Duplicates, fallen: Collection[int]
     ) -> None:
         super().__init__(connection, entity, duplicates)
         self._fallen = fallen
         self._standing: list[tuple[int, Mapping[str, str]]] = []
+        self._spare: list[Mapping[str, str]] = []
 
     def put(self, rows: Rows, numbered: Sequence[str]) -> bool:
         number = int(numbered[0])
+        values = {column: numbered[1 + at] for column, at in self._of(rows.layout).at.items()}
         self._connection.execute("SAVEPOINT one")
         stands = super().put(rows, numbered)
-        if stands:
-            values = {column: numbered[1 + at] for column, at in self._of(rows.layout).at.items()}
-            if stands := self._refers_well(number, values):
-                self._standing.append((number, values))
-            else:
-                self._connection.execute("ROLLBACK TO one")
+        if stands and not (stands := self._refers_well(number, values)):
+            self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
+        if stands:
+            self._standing.append((number, values))
+        elif number not in self._fallen:
+            self._spare.append(values)
         return stands
 
     def _refers_well(self, number: int, values: Mapping[str, str]) -> bool:
@@ -144,20 +145,22 @@ class LinkedSorting(Sorting):
             return False
         return True
 
-    def links(self) -> tuple[list[Link], list[int]]:
-        """The rows that stand, and those of them that refer to nothing."""
+    def links(self) -> tuple[list[Link], list[int], set[Key]]:
+        """The rows that stand, those of them that refer to nothing, and what rows that do not stand would bring."""
         updated = set(self._updated)
         inside = [key for key in self._storage.foreign_keys if key.table == self._storage.table]
+        own = inside[0].references
+        new = {_values(values, own) for number, values in self._standing if number not in updated}
         links = [
             Link(
                 number,
-                None if number in updated else _values(values, inside[0].references),
-                tuple(_values(values, key.columns) for key in inside),
+                key if (key := _values(values, own)) in new else None,
+                tuple(_values(values, reference.columns) for reference in inside),
             )
             for number, values in self._standing
         ]
         lost = [n for n, values in self._standing if not all(self._is_there(key, values) for key in inside)]
-        return links, lost
+        return links, lost, {_values(values, own) for values in self._spare}
 
 
 def _values(values: Mapping[str, str], columns: Sequence[str]) -> Key:

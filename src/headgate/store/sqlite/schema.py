@@ -56,7 +56,7 @@ def table(connection: sqlite3.Connection, wanted: Table) -> Table | None:
         found_key(wanted.primary_key, [key]),
         wanted.generated and counts_up,
         found_unique(wanted.unique, [columns for columns, unique in _indexes(connection, wanted.name) if unique]),
-        found_foreign_keys(wanted.foreign_keys, _foreign_keys(connection, wanted.name)),
+        found_foreign_keys(wanted.foreign_keys, _foreign_keys(connection, wanted)),
         tuple(columns[0] for columns, _ in _indexes(connection, wanted.name) if len(columns) == 1),
     )
 
@@ -83,20 +83,24 @@ def _index_columns(connection: sqlite3.Connection, index: str) -> tuple[str, ...
     return tuple(name or "(...)" for *_, name in connection.execute(f"PRAGMA index_info({quoted(index)})"))
 
 
-def _foreign_keys(connection: sqlite3.Connection, name: str) -> list[ForeignKey]:
+def _foreign_keys(connection: sqlite3.Connection, wanted: Table) -> list[ForeignKey]:
     keys: dict[int, list[tuple[str, str, str | None]]] = {}
-    for number, _, other, column, reference, *_ in connection.execute(f"PRAGMA foreign_key_list({quoted(name)})"):
+    for number, _, other, column, reference, *_ in connection.execute(
+        f"PRAGMA foreign_key_list({quoted(wanted.name)})"
+    ):
         keys.setdefault(number, []).append((other, column, reference))
-    return [
-        ForeignKey(tuple(column for _, column, _ in parts), parts[0][0], _references(connection, parts))
-        for parts in keys.values()
-    ]
+    found = [(parts[0][0], tuple(column for _, column, _ in parts), parts) for parts in keys.values()]
+    return [ForeignKey(columns, other, _references(connection, wanted, parts)) for other, columns, parts in found]
 
 
-def _references(connection: sqlite3.Connection, parts: list[tuple[str, str, str | None]]) -> tuple[str, ...]:
-    named = tuple(reference for *_, reference in parts if reference is not None)
-    if named:
+def _references(
+    connection: sqlite3.Connection, wanted: Table, parts: list[tuple[str, str, str | None]]
+) -> tuple[str, ...]:
+    other, columns = parts[0][0], tuple(column for _, column, _ in parts)
+    if named := tuple(reference for *_, reference in parts if reference is not None):
         return named
-    columns = connection.execute(f"PRAGMA table_info({quoted(parts[0][0])})").fetchall()
-    # Without names, it is the primary key that is meant.
-    return tuple(name for _, name, *_, at in sorted(columns, key=lambda column: column[-1]) if at)[: len(parts)]
+    # Without names it is the primary key that is meant, of a table that may not be there yet.
+    listed = connection.execute(f"PRAGMA table_info({quoted(other)})").fetchall()
+    key = tuple(name for _, name, *_, at in sorted(listed, key=lambda column: column[-1]) if at)
+    meant = (k.references for k in wanted.foreign_keys if (k.table, k.columns) == (other, columns))
+    return key if len(key) == len(columns) else next(meant, columns)

@@ -29,7 +29,7 @@ class Address:
             raise HeadgateError(
                 "the database's URL is not one: in names and passwords, %, @, : and / are %-coded"
             ) from None
-        host, port = given.get("host", "the local socket"), given.get("port", "5432")
+        host, port = given.get("host", "the local socket"), given.get("port", "").strip(",") or "5432"
         if "@" in host or not all(number.isdigit() or not number for number in port.split(",")):
             raise HeadgateError(
                 "the database's URL has no host and port: an @ or / in a password is written as %40 or %2F"

@@ -11,8 +11,8 @@ from headgate.core.table import quoted
 Write = Callable[[Field, str], str]
 
 # No text of a row has a NUL, so it can stand for the backslash of an escape until the lines and cells are apart.
-_HIDDEN = {"\\\\": "\0\\", f"\\{DELIMITER}": "\0d", "\\n": "\0n", "\\r": "\0r"}
-_MEANT = {"\0d": DELIMITER, "\0n": "\n", "\0r": "\r", "\0\\": "\\"}
+_HIDDEN = {"\\\\": "\0b", f"\\{DELIMITER}": "\0d", "\\n": "\0n", "\\r": "\0r"}
+_MEANT = {"\0d": DELIMITER, "\0n": "\n", "\0r": "\r", "\0b": "\\"}
 
 
 def cells(rows: Rows) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headgate.client.portions import Portion, Portions, Whole
@@ -26,6 +26,7 @@ def test_portions_are_whole_lines_and_together_the_file(data: bytes, most: int) 
 
 
 @given(st.lists(st.binary(max_size=12)).map(b"\n".join), st.integers(1, 20))
+@example(bytes(6) + b"\n\n\0", 3)
 def test_from_the_place_of_a_portion_on_the_portions_are_the_same(data: bytes, most: int) -> None:
     portions = cut(data, most)
     for at, portion in enumerate(portions):

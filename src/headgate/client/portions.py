@@ -115,9 +115,12 @@ class Portions:
         missing = reach - len(self._rest)
         if missing <= 0:
             return False
+        if self._file.seekable():
+            # Fewer bytes than that are the last: where a portion ends must not hang on how the one before was read.
+            self._rest += self._file.read(missing)
+            return len(self._rest) < reach
         # Of a pipe, what is there: whoever writes to it slowly is not kept waiting until there is more.
-        read = self._file.read if self._file.seekable() else getattr(self._file, "read1", self._file.read)
-        chunk = read(missing)
+        chunk = getattr(self._file, "read1", self._file.read)(missing)
         self._rest += chunk
         return not chunk
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.core.entity import Field, Kind, Value
-from headgate.core.kinds import explain, read, shown, text_of, write
+from headgate.core.kinds import expected, explain, read, shown, text_of, write
 from headgate.core.patterns import pattern
 from tests.layouts import field
 
@@ -242,3 +242,11 @@ def test_any_value_has_a_text(value: object, text: str) -> None:
 def test_what_is_shown_is_short_and_on_one_line() -> None:
     assert shown("a\nb\0") == '"a\\nb\\x00"'
     assert shown("x" * 100) == '"' + "x" * 59 + '…"'
+
+
+def test_what_a_field_accepts_is_told_in_words() -> None:
+    assert expected(field("x", Kind.OBJECT)) == "a JSON object"
+    assert expected(field("x", Kind.INTEGER, minimum=1, maximum=5)) == "an integer from 1 to 5"
+    assert expected(field("x", Kind.TEXT, choices=("A", "B"))) == "one of A, B"
+    assert expected(field("x", Kind.TEXT)) == "at least 1 characters"
+    assert expected(field("x", Kind.TEXT, max_length=9)) == "1 to 9 characters"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from headgate.spec.resolve import plan_text
+from tests.acceptance.ingest import told
 from tests.gates.ingest import BASE, ORDER, config, ingesting, order
 from tests.gates.inside import serving
-from tests.gates.web import client_of, eventually
+from tests.gates.web import client_of, eventually, raw
 from tests.services.postgres import PostgresCluster
 
 if sys.version_info >= (3, 14):
@@ -234,3 +235,24 @@ async def test_answers_of_yesterday_are_forgotten(url: str, monkeypatch: pytest.
                 answer = await sender.post("message", order(number), Idempotency_Key="k")
                 if answer.status_code == 200 and "idempotency-replayed" not in answer.headers and number:
                     break  # the key is free again
+
+
+async def test_who_sends_without_reading_gets_fewer_events_and_the_same_totals(tmp_path: Path) -> None:
+    async with ingesting(f"sqlite:///{tmp_path}/store.db") as sender, raw(sender.serving.url) as client:
+        body = "\n".join(f"R|{number}|x|" for number in range(1, 300_001)).encode() + b"\nZ|"
+        client.send(b"POST /ingest/stream HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 100_000):
+            client.writer.write(body[at : at + 100_000])
+            await client.writer.drain()
+        stats = sender.serving.gate.ingest.stats
+        async with asyncio.timeout(60):
+            while not stats.messages["unknown", "error"]:
+                await asyncio.sleep(0.05)
+        events = []
+        while "total" not in (event := await told(client)):
+            events.append(event)
+        assert (event["total"], event["inserted"], event["failed"]) == (300_001, 300_000, 1)
+        assert 1000 < len(events) < 300_000
+        places = [event["processed"] for event in events]
+        assert places == sorted(places)
+        assert places[-1] == 300_001

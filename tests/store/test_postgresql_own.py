@@ -230,6 +230,23 @@ def test_what_the_url_sets_is_kept(url: str) -> None:
     assert run(url, "SELECT to_regclass('mine.places')::text") == [("mine.places",)]
 
 
+@pytest.mark.parametrize("right", ["SELECT", "INSERT"])
+def test_a_table_that_may_not_be_written_is_no_fault_of_its_rows(url: str, right: str) -> None:
+    opened(url).close()
+    run(
+        url,
+        "DROP ROLE IF EXISTS headgate_reader",
+        "CREATE ROLE headgate_reader LOGIN PASSWORD 'reader'",
+        f"GRANT {right} ON ALL TABLES IN SCHEMA public TO headgate_reader",
+    )
+    parts = urlsplit(url)
+    session = opened(parts._replace(netloc=f"headgate_reader:reader@{parts.hostname}:{parts.port}").geturl())
+    with pytest.raises(Unavailable, match=r"table"):
+        session.offer(page("P|1|a")) if right == "SELECT" else session.sort(page("P|1|a"), {})
+    session.close()
+    run(url, "DROP OWNED BY headgate_reader", "DROP ROLE headgate_reader")
+
+
 @pytest.mark.parametrize("place", ["u:secret%zz@h/db", "u:sec@ret@h/db", "u:secret@h:secret/d", "u:sec/ret@h/d"])
 def test_no_message_has_a_piece_of_the_password(place: str) -> None:
     with pytest.raises(HeadgateError) as raised:

@@ -124,7 +124,7 @@ class Ingest:
     def _start_feed(self, intake: Intake, stream: Stream, database: Database) -> None:
         is_json = stream.codec.content_type == "application/json"
         read = intake.objects.read if is_json else intake.lines.read
-        feed = Feed(intake.path, stream, database, read, intake.keeping(None), intake.note, intake.posted)
+        feed = Feed(intake.path, stream, database, read, intake.keeping(None), intake.bury, intake.kept)
         self._working.append(self._tasks.start(repr(feed), feed.run()))
 
     async def _stop(self) -> None:

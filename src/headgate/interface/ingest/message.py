@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from functools import cached_property
 
 from headgate.core.codec import decode_json
 from headgate.core.cut import Piece
@@ -66,6 +67,7 @@ class _Line:
     async def kept(self, wanted: Asked) -> Kept | Fault:
         return await self._intake.line_group(wanted.duplicates, generated=self.generated).keep(self.line)
 
+    @cached_property
     def identity(self) -> tuple[str, list[Value]]:
         return self._intake.lines.identity(self.line.decode().removeprefix("\ufeff"))
 
@@ -85,6 +87,7 @@ class _Object:
     async def kept(self, wanted: Asked) -> Kept | Fault:
         return await self._intake.record_group(wanted.duplicates, generated=self.generated).keep(self.record)
 
+    @cached_property
     def identity(self) -> tuple[str, list[Value]]:
         return self.record.entity.name, list(self.record.key)
 
@@ -107,9 +110,8 @@ def _record(body: bytes, wanted: Asked, intake: Intake) -> _Object | Fault:
 
 async def _grouped(found: _Line | _Object, wanted: Asked, intake: Intake) -> Response:
     outcome = await found.kept(wanted)
-    if isinstance(outcome, Fault):
-        return await _turned_away(outcome, wanted, intake)
-    return _accepted(found, outcome, intake)
+    await _note(found, outcome, intake)
+    return _response(found, outcome)
 
 
 async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerprint: str) -> Response:
@@ -117,47 +119,52 @@ async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerpr
     database, memory = intake.database, intake.memory
     keeping = intake.keeping(wanted.duplicates)
 
-    def work(session: Connection) -> Response:
+    def work(session: Connection) -> tuple[Response, Kept | Fault | None]:
         key = None if wanted.dry_run else wanted.key
         if key and (first := memory.begin(session, key)):
-            return replayed(same(first, fingerprint))
+            return replayed(same(first, fingerprint)), None
         settled = keeping.keep(session, found.page, with_ids=found.generated)
         [outcome] = outcomes(settled, 1)
-        if isinstance(outcome, Fault):
-            response = _refused(outcome, intake)
-        else:
-            response = _accepted(found, outcome, intake, **({"dry_run": True} if wanted.dry_run else {}))
+        response = _response(found, outcome, **({"dry_run": True} if wanted.dry_run else {}))
         if key:
             memory.end(session, key, Answer(response.status, response.body, fingerprint))
         if not wanted.dry_run:
             session.commit()
-        return response
+        return response, outcome
 
     async with database.session() as session:
-        response = await database.run(work, session)
-    intake.posted()
+        response, outcome = await database.run(work, session)
+    if outcome is not None and not wanted.dry_run:
+        await _note(found, outcome, intake)
+        intake.posted()
     return response
 
 
-def _accepted(found: _Line | _Object, kept: Kept, intake: Intake, **more: object) -> Response:
-    entity, key = found.identity()
-    if kept.id is not None:
-        key = [kept.id]
-    if kept.skipped:
-        more["duplicate"] = True
-    if kept.updated:
-        more["updated"] = True
-    intake.count_one(entity, "duplicate" if kept.skipped else "success")
-    return answers.accepted(entity, key, time.time(), **more)
-
-
 async def _turned_away(fault: Fault, wanted: Asked, intake: Intake) -> Response:
+    """What is no message never sees the database."""
     if not wanted.dry_run:
-        await intake.bury_one(fault)
-    return _refused(fault, intake)
-
-
-def _refused(fault: Fault, intake: Intake) -> Response:
-    intake.count_one(fault.entity, "error")
-    intake.log_refused([fault])
+        await _note(None, fault, intake)
     return answers.refused(fault)
+
+
+async def _note(found: _Line | _Object | None, outcome: Kept | Fault, intake: Intake) -> None:
+    """Tell everybody who wants to know what became of a message."""
+    if isinstance(outcome, Fault):
+        await intake.bury_one(outcome)
+        intake.count_one(outcome.entity, "error")
+        intake.log_refused([outcome])
+    elif found is not None:
+        intake.count_one(found.identity[0], "duplicate" if outcome.skipped else "success")
+
+
+def _response(found: _Line | _Object, outcome: Kept | Fault, **more: object) -> Response:
+    if isinstance(outcome, Fault):
+        return answers.refused(outcome)
+    entity, key = found.identity
+    if outcome.id is not None:
+        key = [outcome.id]
+    if outcome.skipped:
+        more["duplicate"] = True
+    if outcome.updated:
+        more["updated"] = True
+    return answers.accepted(entity, key, time.time(), **more)

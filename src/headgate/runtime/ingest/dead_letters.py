@@ -22,7 +22,9 @@ class DeadLetters:
 
     async def bury(self, settled: Settled) -> None:
         """Publish the messages of a page that were refused. Raises a `TransportError`."""
-        letters = [self.letter(fault, settled.page.raw(fault.line_number)) for fault in settled.faults]
+        # Of a line that was too long only the beginning is known.
+        raw, faults = settled.page.raw, settled.faults
+        letters = [self.letter(fault, raw(fault.line_number) or fault.line.encode()) for fault in faults]
         if letters:
             await self._stream.publish(letters)
 

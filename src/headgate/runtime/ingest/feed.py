@@ -34,12 +34,12 @@ class Feed:
         database: Database,
         read: Callable[[Piece], Page],
         keeping: Keeping,
-        tell: Callable[[Settled], Awaitable[None]],
-        committed: Callable[[], None],
+        bury: Callable[[Settled], Awaitable[None]],
+        kept: Callable[[Settled], None],
     ) -> None:
         self._name = f"{path} < {stream.name}"
         self._stream, self._database, self._read = stream, database, read
-        self._keeping, self._tell, self._committed = keeping, tell, committed
+        self._keeping, self._bury, self._kept = keeping, bury, kept
 
     def __repr__(self) -> str:
         return f"<Feed {self._name}>"
@@ -77,9 +77,9 @@ class Feed:
         after = str(batch.position).encode()
         async with self._database.session() as session:
             settled = await self._database.run(self._put, session, page, place, after)
-            await self._tell(settled)  # before the commit: a dead letter that comes twice is better than none
+            await self._bury(settled)  # before the commit: a dead letter that comes twice is better than none
             await self._database.run(session.commit)
-        self._committed()
+        self._kept(settled)
         return after
 
     def _put(self, session: Connection, page: Page, place: bytes | None, after: bytes) -> Settled:

@@ -96,13 +96,13 @@ class Intake:
         if self._dead_letters is not None:
             await self._dead_letters.bury_one(fault)
 
-    async def note(self, settled: Settled) -> None:
-        """A page is settled: count it, tell the log of it, and bury what was refused."""
+    def kept(self, settled: Settled) -> None:
+        """A page is settled and committed: count it, and tell the log of what was refused."""
         tally = Tally()
         tally.add(settled)
         self.count(tally)
         self.log_refused(settled.faults)
-        await self.bury(settled)
+        self.posted()
 
     def is_generated(self, entity: str) -> bool:
         """Whether the database makes its keys."""

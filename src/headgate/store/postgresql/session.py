@@ -13,7 +13,7 @@ from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
 from headgate.errors import StorageFull, Unavailable
 from headgate.store.base import Block, Duplicates, Outcome, Posted
-from headgate.store.postgresql.failures import failure, is_held, is_race, translated
+from headgate.store.postgresql.failures import failure, is_held, is_race, told, translated
 from headgate.store.postgresql.stage import Stage
 
 _ATTEMPTS = 5  # at a block that others are in the way of
@@ -181,6 +181,9 @@ class PostgreSQLSession:
         except StorageFull:
             self.rollback()
             raise
+        except psycopg.Error as error:
+            # Not about any row, or it would have been told there: somebody has to look at the database.
+            raise Unavailable(f"the database at {self._where} cannot be used: {told(error)}") from None
 
     def _begin(self, beside: bytes = b"") -> None:
         """Begin a transaction, if there is none; what goes on in one waits for others as long as it takes."""

@@ -12,6 +12,7 @@ import psycopg
 
 from headgate.core.entity import DELIMITER, Entity, Fault, Layout, Storage
 from headgate.core.table import quoted
+from headgate.errors import Unavailable
 from headgate.store import wording
 from headgate.store.base import Duplicates, Outcome
 from headgate.store.postgresql.failures import UNIQUE, is_race, told
@@ -52,6 +53,9 @@ class Stage:
     def create(self, connection: Connection) -> None:
         """Make it. It lasts as long as the session, and is empty after each commit."""
         columns = ", ".join(map(quoted, self._columns))
+        granted = "SELECT has_any_column_privilege(%s::regclass, 'INSERT')"
+        if connection.execute(granted, (quoted(self.table),)).fetchone() != (True,):
+            raise Unavailable(f"the database lets its user not write to the table {self.table}")
         connection.execute(
             f"DROP TABLE IF EXISTS {self._name};"
             f"CREATE TEMP TABLE {self._name} ON COMMIT DELETE ROWS AS"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.bodies import BodiesContract
 from tests.acceptance.ingest import IngestContract, Sender
 from tests.gates.ingest import ingesting
 from tests.services.postgres import PostgresCluster
@@ -12,7 +13,7 @@ from tests.services.postgres import PostgresCluster
 pytestmark = pytest.mark.anyio
 
 
-class TestOnSQLite(IngestContract):
+class TestOnSQLite(IngestContract, BodiesContract):
     @pytest.fixture
     async def sender(self, tmp_path: Path) -> AsyncIterator[Sender]:
         url = f"sqlite:///{tmp_path}/store.db"
@@ -20,7 +21,7 @@ class TestOnSQLite(IngestContract):
             yield Sender(inside.http, inside.serving.url, url)
 
 
-class TestOnPostgreSQL(IngestContract):
+class TestOnPostgreSQL(IngestContract, BodiesContract):
     @pytest.fixture
     async def sender(self, postgres: PostgresCluster) -> AsyncIterator[Sender]:
         url = postgres.create_database()

@@ -94,6 +94,12 @@ class InvalidParameter(BadRequest):
     code, status = "invalid_parameter", 422
 
 
+class InvalidCommand(BadRequest):
+    """A command is not as its fields or its type have to be; the message begins with the path of the field."""
+
+    code, status = "invalid_command", 400
+
+
 class BodyTooLarge(BadRequest):
     """The request's body is over the limit."""
 

@@ -11,7 +11,8 @@ from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
 from headgate.spec.values import is_loopback
-from headgate.spec.words import nearest, not_one_of
+from headgate.core.nearest import nearest
+from headgate.spec.words import not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
 CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})

@@ -10,7 +10,7 @@ from headgate.spec.entities.grammar import EntitySpec, ForeignKeySpec, PrimaryKe
 from headgate.spec.entities.inherit import Placed, Whole
 from headgate.spec.entities.names import is_reserved, kind_of
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
+from headgate.core.nearest import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from headgate.spec.entities.grammar import FieldSpec, OverrideSpec
 from headgate.spec.entities.inherit import Placed, Whole
 from headgate.spec.entities.names import is_reserved, kind_of
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
+from headgate.core.nearest import nearest
 
 _LIMITS: Mapping[str, tuple[Kind, str]] = {
     "max_length": (Kind.TEXT, "texts"),

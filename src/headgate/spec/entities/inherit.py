@@ -8,7 +8,7 @@ from headgate.errors import Problem
 from headgate.spec.entities.grammar import FieldSpec, ForeignKeySpec, OverrideSpec, PrimaryKeySpec
 from headgate.spec.entities.read import Files, Written
 from headgate.spec.tree import Mark, Path, quoted
-from headgate.spec.words import nearest
+from headgate.core.nearest import nearest
 
 T = TypeVar("T")
 N = TypeVar("N", FieldSpec, OverrideSpec)

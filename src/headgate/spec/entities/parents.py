@@ -9,7 +9,7 @@ from headgate.spec.entities.build import Built
 from headgate.spec.entities.grammar import ComputedFromSpec, FieldSpec, RepeatedForSpec
 from headgate.spec.entities.inherit import Placed
 from headgate.spec.tree import Mark, Path, quoted
-from headgate.spec.words import nearest
+from headgate.core.nearest import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from headgate.spec.entities.grammar import ForeignKeySpec
 from headgate.spec.entities.inherit import Placed
 from headgate.spec.entities.read import Files, Written
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
+from headgate.core.nearest import nearest
 
 _TABLE = ("persistence", "database", "conformant_table")
 

@@ -6,6 +6,7 @@ HeadgateError
 ├── CodecError           bytes that the stream's codec refuses
 ├── PositionError        a resume token that is not one
 ├── BadRequest           the client's request cannot be understood
+│   ├── InvalidCommand   a command is not as its fields or its type have to be
 │   ├── InvalidParameter a parameter is missing, unknown or not what it should be
 │   ├── BodyTooLarge     the body is over the limit
 │   ├── UnsupportedMedia the body is of a type that this endpoint does not read
@@ -13,6 +14,7 @@ HeadgateError
 ├── NotFound             no such stream or path
 ├── TooMuch              more than the gate does for one client at once
 ├── KeyReused            an idempotency key was used for another request
+├── TooLate              what is to be prevented has happened already
 ├── Busy                 what this request needs has too much to do; come again
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
@@ -28,8 +30,9 @@ The class carries the facts: `code` (stable; also the metric label), `status` (H
 One place renders them for the web (`interface.boundary`), one for the terminal (`cli`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -136,6 +139,12 @@ class KeyReused(HeadgateError):
     code, status = "idempotency_key_reused", 422
 
 
+class TooLate(HeadgateError):
+    """What is to be prevented has happened already."""
+
+    code, status = "too_late", 409
+
+
 class Busy(HeadgateError):
     """What this request needs does not keep up; nothing of it was done."""
 
@@ -149,9 +158,13 @@ class Refused(HeadgateError):
 
 
 class TransportError(HeadgateError):
-    """What lives below a stream failed."""
+    """What lives below a stream failed.
+
+    `failed` names the messages of a batch that it is about, each with its own error, when the others were kept.
+    """
 
     code, status = "transport", 503
+    failed: Mapping[int, "TransportError"] = MappingProxyType({})
 
 
 class Unavailable(TransportError):

@@ -45,7 +45,7 @@ BAD = [
     (
         "base: &b {port: 1}\nservice:\n  <<: *b\n",
         [
-            '1:1: unknown key "base" at the top; known here: connections, entities, nodes, runtime, service, streams',
+            '1:1: unknown key "base" at the top; known here: commands, connections, entities, nodes, runtime, service, streams',
             '3:3: "<<" is not part of YAML 1.2: write the keys out',
         ],
     ),

@@ -118,7 +118,9 @@ def test_states_come_in_any_order_and_more_than_once(book: Connection) -> None:
 
 def test_a_history_has_an_end(book: Connection) -> None:
     for number in range(100):
-        book.advance_commands(SCOPE, [Step("a", Status.PUBLISHED, 1.0, "x" * 500), Step("a", Status(2 + number % 6), 2.0)])
+        book.advance_commands(
+            SCOPE, [Step("a", Status.PUBLISHED, 1.0, "x" * 500), Step("a", Status(2 + number % 6), 2.0)]
+        )
     assert len(found(book, "a").history) < 10_000
 
 
@@ -166,7 +168,11 @@ def test_time_ends_what_is_not_settled(book: Connection) -> None:
             command("fresh", expires=250.0, status=Status.DELIVERED),
         ]
     )
-    assert sorted(book.expire_commands(SCOPE, 200.0)) == ["over", "published", "unpublished"]
+    assert sorted(book.expire_commands(SCOPE, 200.0)) == [
+        ("over", Status.EXPIRED),
+        ("published", Status.EXPIRED),
+        ("unpublished", Status.GIVEN_UP),
+    ]
     assert book.expire_commands(SCOPE, 200.0) == []
     states = {row.request_id: row.status for row in book.list_commands(CommandQuery(SCOPE))}
     assert states["over"] is states["published"] is Status.EXPIRED

@@ -118,7 +118,7 @@ def _check_forms(request: CommandRequest) -> None:
     if request.request_id is not None and not _ID.fullmatch(request.request_id):
         raise InvalidCommand("request_id: must be 1 to 128 letters, digits, and . _ : -")
     script = request.parser_script_ref
-    if script is not None and not (script.endswith(".py") and len(script) <= 256):  # noqa: PLR2004
+    if script is not None and not (script.endswith(".py") and len(script) <= 256):
         raise InvalidCommand("parser_script_ref: must be the name of a script that ends in .py")
     if "\0" in request.device_id or "\0" in request.command_type:
         raise InvalidCommand("device_id and command_type must not hold a NUL")
@@ -136,24 +136,21 @@ def _complete(request: CommandRequest, kind: CommandType, now: datetime) -> None
         elif getattr(request, name) is None:
             setattr(request, name, value)
     if kind.expires is not None and request.expires_at is None:
-        begins = max(now, request.not_before) if _is_aware(request.not_before) else now  # type: ignore[type-var]
+        later = request.not_before
+        begins = max(now, later) if later is not None and later.tzinfo is not None else now
         request.expires_at = datetime.fromtimestamp(begins.timestamp() + kind.expires, UTC)
 
 
 def _check_times(request: CommandRequest, now: datetime) -> None:
     for name in ("not_before", "expires_at"):
         moment = getattr(request, name)
-        if moment is not None and not _is_aware(moment):
+        if moment is not None and moment.tzinfo is None:
             raise InvalidCommand(f"{name}: has no time zone; append Z for UTC")
     if request.expires_at is not None:
         if request.expires_at <= now:
             raise InvalidCommand("expires_at: is over already")
         if request.not_before is not None and request.expires_at <= request.not_before:
             raise InvalidCommand("expires_at: is before not_before")
-
-
-def _is_aware(moment: datetime | None) -> bool:
-    return moment is not None and moment.tzinfo is not None
 
 
 def message_of(request: CommandRequest, request_id: str, now: datetime) -> bytes:
@@ -220,7 +217,7 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-class _Seen(Struct, kw_only=True):
+class SeenMessage(Struct, kw_only=True):
     """What is of interest in a message of the stream of commands, or of answers to them."""
 
     request_id: str
@@ -235,11 +232,12 @@ class _Seen(Struct, kw_only=True):
     message: str | None = None
 
 
-_decode_seen = msgspec.json.Decoder(_Seen, strict=False).decode
+_decode_seen = msgspec.json.Decoder(SeenMessage, strict=False).decode
 
 
-def seen(text: bytes) -> "_Seen | None":
+def seen(text: bytes) -> SeenMessage | None:
     """A command or an answer that is on the stream; None for what is neither."""
+    found: SeenMessage | None
     try:
         found = _decode_seen(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
@@ -247,7 +245,7 @@ def seen(text: bytes) -> "_Seen | None":
     return found if found is not None and _ID.fullmatch(found.request_id) else None
 
 
-def _leniently(text: bytes) -> "_Seen | None":
+def _leniently(text: bytes) -> SeenMessage | None:
     """Others write their messages, too: all that has to be right is whom it is about."""
     try:
         value = decode_json(text)
@@ -255,6 +253,10 @@ def _leniently(text: bytes) -> "_Seen | None":
         return None
     if not isinstance(value, dict) or not isinstance(value.get("request_id"), str):
         return None
-    texts = {name: value[name] for name in ("device_id", "command_type", "protocol") if isinstance(value.get(name), str)}
-    more = {name: value[name] for name, kind in (("status", str), ("payload", dict)) if isinstance(value.get(name), kind)}
-    return _Seen(request_id=value["request_id"], **texts, **more)
+    texts = {
+        name: value[name] for name in ("device_id", "command_type", "protocol") if isinstance(value.get(name), str)
+    }
+    more = {
+        name: value[name] for name, kind in (("status", str), ("payload", dict)) if isinstance(value.get(name), kind)
+    }
+    return SeenMessage(request_id=value["request_id"], **texts, **more)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from headgate.errors import Problem
 from headgate.spec import dotenv, yaml
+from headgate.spec.files import yaml_files
 from headgate.spec.interpolate import Interpolator
 from headgate.spec.overlay import overlay
-from headgate.spec.tree import Mapping, Mark, Node, Scalar, changed, find, show
+from headgate.spec.tree import Entry, Items, Mapping, Mark, Node, Scalar, changed, child, find, quoted, show
 
 Named = tuple[str, bytes | None]
 NOTHING: Variables[str, object] = {}
@@ -61,7 +62,7 @@ def _assemble(
     overrides: Variables[str, object],
     problems: list[Problem],
 ) -> Node | None:
-    trees = [_parse(file, content, problems) for file, content in named]
+    trees = [_with_commands(_parse(file, content, problems), problems) for file, content in named]
     merged: Node | None = None
     for tree in trees:
         if tree is None:
@@ -73,6 +74,30 @@ def _assemble(
     tree = interpolator.node(_with_overrides(_with_log_level(merged, variables), overrides))
     problems.extend(interpolator.problems)
     return tree
+
+
+def _with_commands(tree: Node | None, problems: list[Problem]) -> Node | None:
+    """The tree with what the files hold that `commands` names, in the place of their names."""
+    node = child(tree, "commands") if tree is not None else None
+    names = node.nodes if isinstance(node, Items) else [node] if isinstance(node, Scalar) else []
+    if tree is None or not names:
+        return tree
+    merged: dict[str, Entry] = {}
+    for name in names:
+        if isinstance(name, Scalar) and isinstance(name.value, str):
+            place = Path(name.mark.file).parent / name.value
+            for file in yaml_files(place, name.mark, problems):
+                _merge(merged, _parse(str(file), _read(file, problems), problems), problems)
+    assert node is not None
+    return changed(tree, ("commands",), Mapping(node.mark, merged))
+
+
+def _merge(merged: dict[str, Entry], tree: Node | None, problems: list[Problem]) -> None:
+    for name, entry in tree.entries.items() if isinstance(tree, Mapping) else ():
+        if name in merged:
+            first = merged[name].mark
+            problems.append(entry.mark.problem(f"{quoted(name)} is described in {first.file}:{first.line} already"))
+        merged.setdefault(name, entry)
 
 
 def _parse(file: str, content: bytes | None, problems: list[Problem]) -> Node | None:

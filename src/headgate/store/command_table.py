@@ -12,6 +12,7 @@ from headgate.store.commands import CommandQuery, CommandRow, Step
 TABLE = "headgate_commands"
 _COLUMNS = [field.name for field in fields(CommandRow) if field.name != "number"]
 _ALL = ", ".join([*_COLUMNS, "number"])
+_MAY_EXPIRE = f"status < {Status.EXPIRED:d} AND expires IS NOT NULL"
 _facts = attrgetter(*_COLUMNS)
 _AS_THEY_COME = ", ".join("?" for _ in _COLUMNS)
 _LONGEST_HISTORY = 8000  # characters; a device may answer again and again
@@ -20,8 +21,7 @@ INDEXES = [
     f"CREATE UNIQUE INDEX IF NOT EXISTS headgate_commands_key ON {TABLE} (scope, key) WHERE key IS NOT NULL",
     f"CREATE INDEX IF NOT EXISTS headgate_commands_device ON {TABLE} (scope, device_id, number)",
     f"CREATE INDEX IF NOT EXISTS headgate_commands_due ON {TABLE} (scope, due) WHERE status = 0",
-    f"CREATE INDEX IF NOT EXISTS headgate_commands_expires ON {TABLE} (scope, expires)"
-    f" WHERE status < {Status.EXPIRED:d} AND expires IS NOT NULL",
+    f"CREATE INDEX IF NOT EXISTS headgate_commands_expires ON {TABLE} (scope, expires) WHERE {_MAY_EXPIRE}",
 ]
 
 
@@ -39,7 +39,7 @@ def _unless_known(column: str) -> str:
     return f"{column} = CASE WHEN {TABLE}.{column} = '' THEN excluded.{column} ELSE {TABLE}.{column} END"
 
 
-_ACCEPT = f"INSERT INTO {TABLE} ({', '.join(_COLUMNS)}) VALUES ({_AS_THEY_COME}) ON CONFLICT DO NOTHING"  # noqa: S608
+_ACCEPT = f"INSERT INTO {TABLE} ({', '.join(_COLUMNS)}) VALUES ({_AS_THEY_COME}) ON CONFLICT DO NOTHING"
 _ADVANCE = f"""
 INSERT INTO {TABLE} (request_id, scope, device_id, command_type, protocol, status, accepted, updated, priority,
     published, expires, taken, history)
@@ -57,30 +57,30 @@ ON CONFLICT (request_id) DO UPDATE SET
     history = {TABLE}.history || excluded.history
 WHERE {TABLE}.scope = excluded.scope AND {TABLE}.history NOT LIKE ?
     AND length({TABLE}.history) < {_LONGEST_HISTORY}
-"""  # noqa: S608
-_SELECT = f"SELECT {_ALL} FROM {TABLE} WHERE scope = ?"  # noqa: S608
+"""
+_SELECT = f"SELECT {_ALL} FROM {TABLE} WHERE scope = ?"
 _DUE = f"{_SELECT} AND status = 0 AND due <= ? ORDER BY priority DESC, due, number LIMIT ?"
-_NEXT_DUE = f"SELECT min(due) FROM {TABLE} WHERE scope = ? AND status = 0"  # noqa: S608
-_TAKE = f"UPDATE {TABLE} SET taken = 1 WHERE scope = ? AND request_id = ? AND status = 0"  # noqa: S608
+_NEXT_DUE = f"SELECT min(due) FROM {TABLE} WHERE scope = ? AND status = 0"
+_TAKE = f"UPDATE {TABLE} SET taken = 1 WHERE scope = ? AND request_id = ? AND status = 0"
 _CANCEL = f"""
 UPDATE {TABLE} SET status = {Status.CANCELLED:d}, updated = ?, body = NULL, history = history || ?
 WHERE scope = ? AND request_id = ? AND status = 0 AND taken = 0
-"""  # noqa: S608
+"""
 _REVIVE = f"""
 UPDATE {TABLE} SET status = 0, taken = 1, due = ?, publish_by = ?, body = ?
 WHERE scope = ? AND request_id = ? AND status = {Status.GIVEN_UP:d}
-"""  # noqa: S608
+"""
 _EXPIRE = f"""
 UPDATE {TABLE} SET status = ?, updated = ?, body = NULL, history = history || ?
 WHERE scope = ? AND request_id IN (SELECT request_id FROM {TABLE} WHERE scope = ? AND {{}} LIMIT 10000)
 RETURNING request_id
-"""  # noqa: S608
-_OVER = f"status < {Status.EXPIRED:d} AND expires IS NOT NULL AND expires <= ?"
+"""
+_OVER = f"{_MAY_EXPIRE} AND expires <= ?"
 _UNPUBLISHED = "status = 0 AND due <= ? AND publish_by <= ?"
 _FORGET = f"""
 DELETE FROM {TABLE} WHERE number IN
     (SELECT number FROM {TABLE} WHERE scope = ? AND accepted < ? AND status <> 0 ORDER BY number LIMIT ?)
-"""  # noqa: S608
+"""
 
 
 class CommandTable(ABC):
@@ -103,7 +103,7 @@ class CommandTable(ABC):
         return [None if done else self._there(row) for row, done in zip(rows, inserted, strict=True)]
 
     def _there(self, row: CommandRow) -> CommandRow | None:
-        query = f"SELECT {_ALL} FROM {TABLE} WHERE (scope = ? AND key = ?) OR request_id = ?"  # noqa: S608
+        query = f"SELECT {_ALL} FROM {TABLE} WHERE (scope = ? AND key = ?) OR request_id = ?"
         found = [_row(values) for values in self._rows(query, (row.scope, row.key, row.request_id))]
         return next((other for other in found if row.key is not None and other.key == row.key), found[0])
 
@@ -151,12 +151,15 @@ class CommandTable(ABC):
         values = (row.due, row.publish_by, row.body, row.scope, row.request_id)
         return self._done_each(_REVIVE, [values]) == [1]
 
-    def expire_commands(self, scope: str, now: float) -> list[str]:
+    def expire_commands(self, scope: str, now: float) -> list[tuple[str, Status]]:
         late = line_of(Status.GIVEN_UP, now, "it could not be published in time")
         unpublished = self._done(_EXPIRE.format(_UNPUBLISHED), (Status.GIVEN_UP, now, late, scope, scope, now, now))
         over = line_of(Status.EXPIRED, now)
         expired = self._done(_EXPIRE.format(_OVER), (Status.EXPIRED, now, over, scope, scope, now))
-        return [request_id for [request_id] in [*expired, *unpublished]]
+        return [
+            *((request_id, Status.EXPIRED) for [request_id] in expired),
+            *((request_id, Status.GIVEN_UP) for [request_id] in unpublished),
+        ]
 
     def forget_commands(self, scope: str, before: float, most: int) -> int:
         [count] = self._done_each(_FORGET, [(scope, before, most)])

@@ -108,8 +108,8 @@ class CommandBook(Protocol):
         """Accept a command again that was given up, with this row's times and body, unless somebody did so already."""
         ...
 
-    def expire_commands(self, scope: str, now: float) -> list[str]:
-        """Those whose time is over become expired, those that were not published in time become failed."""
+    def expire_commands(self, scope: str, now: float) -> list[tuple[str, Status]]:
+        """Those whose time is over become expired, those that were not published in time are given up."""
         ...
 
     def forget_commands(self, scope: str, before: float, most: int) -> int:

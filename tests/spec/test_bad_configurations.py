@@ -238,7 +238,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, command, graphql; did you mean "messages"?'
         ],
     ),
     (

@@ -30,9 +30,8 @@ BIN = Path(sys.executable).parent
 def running(folder: Path, url: str, **environ: str) -> Iterator[str]:
     """A generated server as a process."""
     port = free_port()
-    given = {**os.environ, "DATABASE_URL": url, "PORT": str(port), **environ}
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=folder, env=given)
+    given = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "DATABASE_URL": url, **environ}
+    process = subprocess.Popen([sys.executable, "main.py"], cwd=folder, env={**os.environ, **given})
     address = f"http://127.0.0.1:{port}"
     try:
         assert wait_until(lambda: answers(address) or process.poll() is not None, within=20)
@@ -111,6 +110,31 @@ async def test_keys_and_limits_hold(folders: dict[str, Path], tmp_path: Path) ->
             limited = await sender.post("message", "R|9|x|", X_API_Key="one")
             assert (limited.status_code, int(limited.headers["retry-after"]) > 0) == (429, True)
             assert (await client.get("/health")).status_code == 200
+
+
+async def test_there_are_no_keys_and_no_limit_when_nobody_sets_any(folders: dict[str, Path], tmp_path: Path) -> None:
+    async with sending(folders["sqlite"], f"sqlite:///{tmp_path}/store.db", API_KEYS="", RATE_LIMIT="") as sender:
+        answers = [await sender.post("message", order(number)) for number in range(150)]
+        assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_limit_that_nobody_can_read_is_no_server(folders: dict[str, Path], tmp_path: Path) -> None:
+    given = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/store.db", "RATE_LIMIT": "many"}
+    command = [sys.executable, "-c", "import main"]
+    done = subprocess.run(command, check=False, cwd=folders["sqlite"], env=given, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "RATE_LIMIT must look like 100/minute, not 'many'" in done.stderr
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+async def test_several_workers_share_a_database(
+    folders: dict[str, Path], dialect: str, tmp_path: Path, postgres: PostgresCluster
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db" if dialect == "sqlite" else postgres.create_database()
+    async with sending(folders[dialect], url, WORKERS="3") as sender:
+        answers = await asyncio.gather(*(sender.post("message", order(number)) for number in range(100)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert await sender.count("orders") == 100
 
 
 async def test_its_script_runs(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from headgate.transport.queue_sink import QueueBasedMessageSink
 
 if TYPE_CHECKING:
     from headgate.app.gate import Gate
+    from headgate.client.commands import CommandClient, SyncCommandClient
     from headgate.client.streams import StreamClient
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "Batch",
     "Codec",
     "CodecError",
+    "CommandClient",
     "ConfigError",
     "Gate",
     "HeadgateError",
@@ -33,6 +35,7 @@ __all__ = [
     "Receipt",
     "StreamClient",
     "StreamId",
+    "SyncCommandClient",
     "TransportError",
     "__version__",
     "node",
@@ -49,4 +52,8 @@ def __getattr__(name: str) -> Any:
         from headgate.client.streams import StreamClient
 
         return StreamClient
+    if name in ("CommandClient", "SyncCommandClient"):
+        from headgate.client import commands
+
+        return getattr(commands, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

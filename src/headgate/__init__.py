@@ -9,6 +9,7 @@ from headgate.core.codec import Codec, MessageSerializer
 from headgate.core.message import Message, MessageSink, MessageSource, StreamId
 from headgate.core.position import Batch, Position, Receipt
 from headgate.errors import CodecError, ConfigError, HeadgateError, TransportError
+from headgate.runtime.config.view import Config
 from headgate.runtime.node import node
 from headgate.transport.queue_sink import QueueBasedMessageSink
 
@@ -21,6 +22,7 @@ __all__ = [
     "Batch",
     "Codec",
     "CodecError",
+    "Config",
     "ConfigError",
     "Gate",
     "HeadgateError",

@@ -13,6 +13,8 @@ HeadgateError
 ├── NotFound             no such stream or path
 ├── TooMuch              more than the gate does for one client at once
 ├── KeyReused            an idempotency key was used for another request
+├── SettingRefused       a setting's key or value is not what it may be
+├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── Busy                 what this request needs has too much to do; come again
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
@@ -128,6 +130,18 @@ class KeyReused(HeadgateError):
     """The idempotency key of this request was used for another one."""
 
     code, status = "idempotency_key_reused", 422
+
+
+class SettingRefused(HeadgateError):
+    """A key that is none, or a value that the service's schema refuses; nothing was changed."""
+
+    code, status = "setting_refused", 422
+
+
+class SettingConflict(HeadgateError):
+    """The setting has not the version that the request expects; nothing was changed."""
+
+    code, status = "setting_conflict", 409
 
 
 class Busy(HeadgateError):

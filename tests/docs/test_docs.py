@@ -79,7 +79,10 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 def test_its_commands_and_their_options_exist(text: str) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for name, rest in COMMAND.findall(text):
-        options = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        if hasattr(command, "commands"):
+            command = command.commands[rest.split()[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<= )--?[a-z][\w-]*", rest):
             assert option in options, f"headgate {name} has no {option}"
 

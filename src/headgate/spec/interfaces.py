@@ -177,6 +177,17 @@ class IngestSpec(_Common):
     dead_letters: Name | None = Field(None, description="A stream that gets every message that is refused.")
 
 
+class ConfigSpec(_Common):
+    """Settings that are changed while the service runs: `GET`, `POST` and `DELETE`."""
+
+    kind: Literal["config"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served.")
+    stream: Name = Field(
+        "config", description="The stream that brings the settings; `config` is made in memory when it is not declared."
+    )
+    acks: Name | None = Field(None, description="A stream that gets an acknowledgement of each setting.")
+
+
 class GraphQLSpec(_Bound):
     """Queries and subscriptions."""
 
@@ -184,7 +195,7 @@ class GraphQLSpec(_Bound):
 
 
 InterfaceSpec = Annotated[
-    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | IngestSpec | GraphQLSpec,
+    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | IngestSpec | ConfigSpec | GraphQLSpec,
     Field(discriminator="kind"),
 ]
 BoundSpec = _Bound

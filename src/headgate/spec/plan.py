@@ -57,6 +57,7 @@ class CreatePlan:
 
     partitions: int = 1
     replication: int = 1
+    compact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,7 @@ class InterfacePlan:
     follow: FollowPlan | None = None
     socket: SocketPlan | None = None
     ingest: IngestPlan | None = None
+    acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 

@@ -12,7 +12,15 @@ from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
-from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, IngestSpec, InterfaceSpec, WebSocketSpec
+from headgate.spec.interfaces import (
+    BoundSpec,
+    ConfigSpec,
+    FilterSpec,
+    FollowedSpec,
+    IngestSpec,
+    InterfaceSpec,
+    WebSocketSpec,
+)
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     ConnectionsPlan,
@@ -37,7 +45,7 @@ from headgate.spec.plan import (
     SocketPlan,
     StreamPlan,
 )
-from headgate.spec.rules import CODECS, SOURCES, TRANSPORTS, Ground
+from headgate.spec.rules import CODECS, CONFIG, SOURCES, TRANSPORTS, Ground
 from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
 from headgate.spec.schema import Document, ServiceSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
@@ -122,7 +130,7 @@ def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnin
     document, tree = checked.document, checked.tree
     return Plan(
         service=_service(document.service),
-        streams={name: _stream(name, spec, tree) for name, spec in document.streams.items()},
+        streams={name: _stream(name, spec, tree) for name, spec in (_implied(document) | document.streams).items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
         interfaces=tuple(
@@ -165,6 +173,12 @@ def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
         create=spec.create and _same(CreatePlan, spec.create),
         mark=key_mark(tree, ("streams", name)),
     )
+
+
+def _implied(document: Document) -> dict[str, StreamSpec]:
+    """The streams that interfaces name without anybody declaring them."""
+    named = [i.stream for i in document.runtime.web.interfaces if isinstance(i, ConfigSpec)]
+    return {name: StreamSpec.model_validate({"kind": name}) for name in named if name == CONFIG}
 
 
 def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:

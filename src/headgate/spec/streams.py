@@ -29,6 +29,7 @@ class CreateSpec(Spec):
 
     partitions: int = Field(1, ge=1, le=10_000, description="How many partitions the new topic gets.")
     replication: int = Field(1, ge=1, le=100, description="How many brokers keep each partition.")
+    compact: bool = Field(False, description="Whether the brokers keep the last message of each key for good.")
 
 
 class CodecSpec(Spec):

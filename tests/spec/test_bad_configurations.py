@@ -213,8 +213,10 @@ BAD = [
     ),
     ("runtime: {web: {interfaces: [{path: /a}]}}\n", ['1:30: runtime.web.interfaces[0] needs the key "kind"']),
     (
-        "streams: {c: {delivery: queue}, d: {codec: text}}\nruntime:\n  web:\n    interfaces:\n"
-        "      - {kind: config, path: /a, stream: c}\n      - {kind: config, path: /b, acks: d}\n",
+        (
+            "streams: {c: {delivery: queue}, d: {codec: text}}\nruntime:\n  web:\n    interfaces:\n"
+            "      - {kind: config, path: /a, stream: c}\n      - {kind: config, path: /b, acks: d}\n"
+        ),
         [
             '5:9: stream "c" has queue delivery: settings are for everybody',
             '6:9: acks "d" has the codec text: settings are json',

@@ -100,7 +100,9 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     named = rules.entity_problems(checked.document, entities, ground)
     if found := [*source.problems, *checked.problems, *broken, *wrong, *named]:
         raise _config_error(source, found, untold=checked.untold)
-    return _plan(source, checked, entities, _sorted(source, rules.warnings(checked.document, ground)))
+    return _plan(
+        source, checked, entities, _sorted(source, [*source.warnings, *rules.warnings(checked.document, ground)])
+    )
 
 
 def _config_error(source: Source, problems: Iterable[Problem], untold: int = 0) -> ConfigError:

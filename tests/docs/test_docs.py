@@ -96,4 +96,4 @@ def test_what_is_exported_is_described() -> None:
 @pytest.mark.parametrize("text", [text for text in blocks("python") if "QueueBasedMessageSink" in str(text)])
 def test_its_queue_runs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(text, "docs/python.md", "exec"), {})
-    assert capsys.readouterr().out.endswith("{'counts': [1, 2]}\n0\n")
+    assert "{'counts': [1, 2]}\n" in capsys.readouterr().out

@@ -48,10 +48,22 @@ def _kafka(connections: ConnectionsPlan) -> dict[str, Any]:
     }
 
 
+def _http(connections: ConnectionsPlan) -> dict[str, Any]:
+    http = connections.http
+    return {
+        "timeout": http.timeout,
+        "compress": http.compress,
+        "answer_bytes": http.answer_bytes,
+        "headers": {name: str(value) for name, value in http.headers.items()},
+        "networks": http.networks,
+    }
+
+
 _ARGUMENTS: Mapping[str, Callable[[ConnectionsPlan], dict[str, Any]]] = {
     "memory": _memory,
     "log": _log,
     "kafka": _kafka,
+    "http": _http,
 }
 
 

@@ -91,6 +91,17 @@ class KafkaPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpPlan:
+    """How other services are asked for their streams."""
+
+    timeout: float = 5.0
+    compress: bool = False
+    answer_bytes: int = 67_108_864
+    headers: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LogPlan:
     """The embedded log. Its path counts from the working directory."""
 
@@ -110,6 +121,7 @@ class ConnectionsPlan:
     """What streams and interfaces connect to."""
 
     kafka: KafkaPlan = field(default_factory=KafkaPlan)
+    http: HttpPlan = field(default_factory=HttpPlan)
     log: LogPlan = LogPlan()
     database: DatabasePlan = field(default_factory=DatabasePlan)
 

@@ -28,6 +28,7 @@ from headgate.spec.plan import (
     DatabasePlan,
     FilterPlan,
     FollowPlan,
+    HttpPlan,
     IngestPlan,
     InterfacePlan,
     IpcPlan,
@@ -186,6 +187,7 @@ def _implied(document: Document) -> dict[str, StreamSpec]:
 def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
     return ConnectionsPlan(
         kafka=_same(KafkaPlan, spec.kafka),
+        http=_same(HttpPlan, spec.http),
         log=_same(LogPlan, spec.log, path=Path(spec.log.path)),
         database=_same(DatabasePlan, spec.database),
     )

@@ -116,8 +116,8 @@ class Boundary:
         if route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
-        response = await self._answer(request, route, allowed)
         try:
+            response = await self._answer(request, route, allowed)
             if response.live is not None and request.method != "HEAD":
                 await response.live(request, start_of(response), send)
             else:

@@ -35,7 +35,7 @@ class Asked:
 
 def asked(request: Request, intake: Intake) -> Asked:
     """What this request asks for. Raises an `InvalidParameter`."""
-    if not request.scope["query_string"]:  # most ask for nothing
+    if not request.scope["query_string"]:
         return Asked(atomic=intake.terms.atomic, entity=intake.only, key=_key(request))
     if unknown := request.query.keys() - _NAMES:
         raise InvalidParameter(f"{min(unknown)[:80]!r} is unknown here; there are {', '.join(sorted(_NAMES))}")

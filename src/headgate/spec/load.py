@@ -71,7 +71,7 @@ def _assemble(
     for one in trees:
         if one is None:
             return None
-        merged = one if merged is None else _laid_over(merged, one, problems, warnings)
+        merged = one if merged is None else _laid_over(merged, one, variables, problems, warnings)
     if merged is None:
         return None
     interpolator = Interpolator(variables)
@@ -80,9 +80,11 @@ def _assemble(
     return tree
 
 
-def _laid_over(base: Node, over: Mapping, problems: list[Problem], warnings: list[Problem]) -> Node:
+def _laid_over(
+    base: Node, over: Mapping, variables: Variables[str, str], problems: list[Problem], warnings: list[Problem]
+) -> Node:
     if is_transport_file(over):
-        over = routed(base, over, problems, warnings)
+        over = routed(base, over, variables, problems, warnings)
     return overlay(base, over, problems)
 
 

@@ -58,6 +58,14 @@ streams:
     assert not plan.warnings
 
 
+def test_a_stream_stays_in_the_service_that_its_url_leads_to() -> None:
+    routes = "streams: [{kind: counts, transport: http, url: 'http://localhost:8011/messages'}]"
+    streams = "streams: {counts: {kind: counts}}"
+    assert places(plan_text(f"service: {{port: 8011}}\n{streams}", routes))["counts"] == ("memory", "")
+    assert places(plan_text(f"service: {{port: 8012}}\n{streams}", routes))["counts"][0] == "http"
+    assert places(plan_text(streams, routes))["counts"][0] == "http"
+
+
 @pytest.mark.parametrize("moved", ["memory", "log", "kafka", "http"])
 def test_an_overlay_moves_one_stream_by_one_line(moved: str) -> None:
     for base in ("memory", "log", "kafka, topic: t, create: {partitions: 2}", "http, url: 'http://a/messages'"):

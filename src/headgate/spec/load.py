@@ -72,7 +72,7 @@ def _assemble(
     for one in trees:
         if one is None:
             return None
-        merged = one if merged is None else _laid_over(merged, one, problems, warnings)
+        merged = one if merged is None else _laid_over(merged, one, variables, problems, warnings)
     if merged is None:
         return None
     interpolator = Interpolator(variables)
@@ -106,9 +106,11 @@ def _merge(merged: dict[str, Entry], tree: Node | None, problems: list[Problem])
         merged.setdefault(name, entry)
 
 
-def _laid_over(base: Node, over: Mapping, problems: list[Problem], warnings: list[Problem]) -> Node:
+def _laid_over(
+    base: Node, over: Mapping, variables: Variables[str, str], problems: list[Problem], warnings: list[Problem]
+) -> Node:
     if is_transport_file(over):
-        over = routed(base, over, problems, warnings)
+        over = routed(base, over, variables, problems, warnings)
     return overlay(base, over, problems)
 
 

@@ -4,17 +4,22 @@
       - {kind: results, transport: http, url: "http://monitor:8001/messages"}
       - {kind: events, transport: kafka}
 
-One file serves all services of a system: what concerns none of a service's streams is passed over.
+One file serves all services of a system: what concerns none of a service's streams is passed over, and a stream stays
+where it is in the service that its url leads to, for there it lives.
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Variables
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from headgate.core.nearest import nearest
 from headgate.errors import Problem
+from headgate.spec.interpolate import Interpolator
 from headgate.spec.tree import Entry, Items, Mapping, Node, Scalar, child, quoted, show
+from headgate.spec.values import is_loopback
 
-_KEYS = ("kind", "name", "transport", "url", "topic")
+_KEYS = ("kind", "name", "transport", "url", "topic", "create")
 _DEFAULT_KIND = "stream"
 
 
@@ -32,7 +37,9 @@ def is_transport_file(tree: Node) -> bool:
     return isinstance(child(tree, "streams"), Items)
 
 
-def routed(base: Node, over: Mapping, problems: list[Problem], warnings: list[Problem]) -> Mapping:
+def routed(
+    base: Node, over: Mapping, variables: Variables[str, str], problems: list[Problem], warnings: list[Problem]
+) -> Mapping:
     """The overlay that a transport file is for this configuration."""
     routes = list(_routes(over, problems))
     entries: dict[str, Entry] = {}
@@ -41,7 +48,8 @@ def routed(base: Node, over: Mapping, problems: list[Problem], warnings: list[Pr
         kind = _text(stream.node, "kind") or _DEFAULT_KIND
         found = _route_of(name, kind, routes)
         if found is not None:
-            entries[name] = Entry(stream.mark, found.settings)
+            if not _leads_here(found, base, variables):
+                entries[name] = Entry(stream.mark, found.settings)
         else:
             told = f"no route of {over.mark.file} is for streams.{name}, of kind {quoted(kind)}: it stays where it is"
             warnings.append(stream.mark.problem(told))
@@ -81,6 +89,22 @@ def _wrong(node: Node) -> Iterator[Problem]:
 def _route_of(name: str, kind: str, routes: list[_Route]) -> _Route | None:
     fits = [route for route in routes if route.kind == kind and route.name in (name, None)]
     return min(fits, key=lambda route: route.name is None, default=None)
+
+
+def _leads_here(route: _Route, base: Node, variables: Variables[str, str]) -> bool:
+    """Whether the url is one of this very service."""
+    # What is wrong with the environment is told when it is put in for good.
+    settings, service = (Interpolator(variables).node(node) for node in (route.settings, _service(base)))
+    port, host = child(service, "port"), _text(service, "host") or "127.0.0.1"
+    url = urlsplit(_text(settings, "url") or "")
+    if not isinstance(port, Scalar) or url.hostname is None:
+        return False
+    is_host = url.hostname == host or (is_loopback(url.hostname) and is_loopback(host))
+    return is_host and url.netloc.rpartition(":")[2] == port.text
+
+
+def _service(base: Node) -> Node:
+    return child(base, "service") or Mapping(base.mark, {})
 
 
 def _text(node: Node, key: str) -> str | None:

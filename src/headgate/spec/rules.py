@@ -25,7 +25,7 @@ from headgate.spec.values import is_loopback
 from headgate.spec.words import not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
-CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
+CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144", "x5f2"})
 CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters

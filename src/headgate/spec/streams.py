@@ -39,7 +39,9 @@ class CodecSpec(Spec):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Name = Field(description="`json`, `text`, `raw`, `msgpack`, `delimited` or a plug-in.")
+    name: Name = Field(
+        description="`json`, `text`, `raw`, `msgpack`, `delimited`, `da00`, `f144`, `x5f2` or a plug-in."
+    )
     delimiter: Character | None = Field(None, description="What stands between two fields (`delimited` only).")
     fields: list[Name] | None = Field(None, description="The names of the fields, in order (`delimited` only).")
 

@@ -193,6 +193,12 @@ class PostgreSQLSession(CommandTable):
                 cursors = [self._connection.execute(marked, row) for row in rows]
             return [cursor.rowcount for cursor in cursors]
 
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            with self._translated():
+                self._begin()
+                self._connection.cursor().executemany(_marked(statement), rows)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:

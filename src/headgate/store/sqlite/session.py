@@ -160,6 +160,11 @@ class SQLiteSession(CommandTable):
             self._begin()
             return [self._connection.execute(statement, row).rowcount for row in rows]
 
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._translated():
+            self._begin()
+            self._connection.executemany(statement, rows)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:

@@ -58,6 +58,14 @@ def pushed(outcome: Pushed, path: str) -> Response:
     return json(_result(outcome), 202, Location=f"{path}/{outcome.request_id}/status")
 
 
+def settled(outcome: Pushed, row: CommandRow | None, path: str) -> Response:
+    """A single command is acknowledged, and the client waited for the device: 202 when that did not answer in time."""
+    is_final = row is not None and row.status.is_final
+    answer = _result(outcome) | ({} if row is None else {"status": row.status.word, "detail": told(row)["detail"]})
+    headers = {"Preference_Applied": "wait", "Location": f"{path}/{outcome.request_id}/status"}
+    return json(answer, 200 if is_final else 202, **headers)
+
+
 def batch(outcomes: Sequence[Pushed | HeadgateError], ids: Sequence[str]) -> Response:
     """What became of each command of a batch, in its order. `ids` name those that were refused."""
     results = [

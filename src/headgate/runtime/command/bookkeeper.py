@@ -226,8 +226,10 @@ class Bookkeeper:
             return  # and look again: some may have turned up
         due = await self._taken(due)
         await self._lease.renewed()
-        for stream, rows in self._by_lane(due):
-            await self._send(stream, rows)
+        sending = [self._send(stream, rows) for stream, rows in self._by_lane(due)]
+        for outcome in await asyncio.gather(*sending, return_exceptions=True):  # a lane that is away holds up no other
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _taken(self, due: Sequence[CommandRow]) -> Sequence[CommandRow]:
         """Those that nobody cancelled; from now on nobody can."""

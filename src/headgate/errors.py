@@ -187,6 +187,10 @@ class Unavailable(TransportError):
     code, status, retriable = "unavailable", 503, True
 
 
+class Uncertain(Unavailable):
+    """It went while it was keeping something: nobody knows what is there."""
+
+
 class StreamFull(TransportError):
     """The stream keeps no more until somebody reads: `overflow: reject`."""
 

@@ -207,7 +207,7 @@ class Response:
 
 def json(value: Any, status: int = 200, **headers: str) -> Response:
     """A JSON response. Header names are given with underscores."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    named = {name.replace("_", "-"): text for name, text in headers.items()} if headers else {}
     return Response(status, encode_json(value), headers=named)
 
 

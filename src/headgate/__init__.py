@@ -17,6 +17,7 @@ from headgate.transport.queue_sink import QueueBasedMessageSink
 if TYPE_CHECKING:
     from headgate.app.expose import MessageServer
     from headgate.app.gate import Gate
+    from headgate.client.commands import CommandClient, SyncCommandClient
     from headgate.client.streams import StreamClient
     from headgate.interface.sinks import MessageApp
     from headgate.transport.http.facade import HTTPMessageSource
@@ -26,6 +27,7 @@ __all__ = [
     "Batch",
     "Codec",
     "CodecError",
+    "CommandClient",
     "Config",
     "ConfigError",
     "Gate",
@@ -42,6 +44,7 @@ __all__ = [
     "Receipt",
     "StreamClient",
     "StreamId",
+    "SyncCommandClient",
     "TransportError",
     "__version__",
     "node",
@@ -49,11 +52,13 @@ __all__ = [
 
 
 _LATE = {
+    "CommandClient": "headgate.client.commands",
     "Gate": "headgate.app.gate",
     "HTTPMessageSource": "headgate.transport.http.facade",
     "MessageApp": "headgate.interface.sinks",
     "MessageServer": "headgate.app.expose",
     "StreamClient": "headgate.client.streams",
+    "SyncCommandClient": "headgate.client.commands",
 }
 
 

@@ -6,6 +6,7 @@ HeadgateError
 ├── CodecError           bytes that the stream's codec refuses
 ├── PositionError        a resume token that is not one
 ├── BadRequest           the client's request cannot be understood
+│   ├── InvalidCommand   a command is not as its fields or its type have to be
 │   ├── InvalidParameter a parameter is missing, unknown or not what it should be
 │   ├── BodyTooLarge     the body is over the limit
 │   ├── UnsupportedMedia the body is of a type that this endpoint does not read
@@ -13,6 +14,7 @@ HeadgateError
 ├── NotFound             no such stream or path
 ├── TooMuch              more than the gate does for one client at once
 ├── KeyReused            an idempotency key was used for another request
+├── TooLate              what is to be prevented has happened already
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── Busy                 what this request needs has too much to do; come again
@@ -30,8 +32,9 @@ The class carries the facts: `code` (stable; also the metric label), `status` (H
 One place renders them for the web (`interface.boundary`), one for the terminal (`cli`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -96,6 +99,12 @@ class InvalidParameter(BadRequest):
     code, status = "invalid_parameter", 422
 
 
+class InvalidCommand(BadRequest):
+    """A command is not as its fields or its type have to be; the message begins with the path of the field."""
+
+    code, status = "invalid_command", 400
+
+
 class BodyTooLarge(BadRequest):
     """The request's body is over the limit."""
 
@@ -132,6 +141,12 @@ class KeyReused(HeadgateError):
     code, status = "idempotency_key_reused", 422
 
 
+class TooLate(HeadgateError):
+    """What is to be prevented has happened already."""
+
+    code, status = "too_late", 409
+
+
 class SettingRefused(HeadgateError):
     """A key that is none, or a value that the service's schema refuses; nothing was changed."""
 
@@ -157,9 +172,13 @@ class Refused(HeadgateError):
 
 
 class TransportError(HeadgateError):
-    """What lives below a stream failed."""
+    """What lives below a stream failed.
+
+    `failed` names the messages of a batch that it is about, each with its own error, when the others were kept.
+    """
 
     code, status = "transport", 503
+    failed: Mapping[int, "TransportError"] = MappingProxyType({})
 
 
 class Unavailable(TransportError):

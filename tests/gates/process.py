@@ -27,10 +27,12 @@ class GateProcess:
         port: int = 0,
         environ: Mapping[str, str] | None = None,
         overlays: Sequence[Path] = (),
+        module: str = "headgate",
     ) -> None:
         self.config = config
         self._overlays = [option for overlay in overlays for option in ("-c", str(overlay))]
         self.port = port
+        self._module = module
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._log = config.parent / "gate.log"
@@ -40,7 +42,16 @@ class GateProcess:
         """Start it, and return when it answers."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "headgate", "run", str(self.config), *self._overlays, "--port", str(self.port)],
+                [
+                    sys.executable,
+                    "-m",
+                    self._module,
+                    "run",
+                    str(self.config),
+                    *self._overlays,
+                    "--port",
+                    str(self.port),
+                ],
                 cwd=self.config.parent,
                 stderr=log,
                 env=self._environ,

@@ -45,7 +45,7 @@ BAD = [
     (
         "base: &b {port: 1}\nservice:\n  <<: *b\n",
         [
-            '1:1: unknown key "base" at the top; known here: connections, entities, nodes, runtime, service, streams',
+            '1:1: unknown key "base" at the top; known here: commands, connections, entities, nodes, runtime, service, streams',
             '3:3: "<<" is not part of YAML 1.2: write the keys out',
         ],
     ),
@@ -257,7 +257,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, config, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, command, config, graphql; did you mean "messages"?'
         ],
     ),
     (
@@ -371,7 +371,7 @@ BAD = [
     ),
     (
         "streams: {a: {codec: jsn}}\n",
-        ['1:22: streams.a.codec: "jsn" is not one of delimited, json, msgpack, raw, text; did you mean "json"?'],
+        ['1:22: streams.a.codec: "jsn" is not one of da00, delimited, f144, json, msgpack, raw, text, x5f2; did you mean "json"?'],
     ),
     (
         "streams: {a: {codec: {name: json, fields: [a]}}}\n",

@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Self
 
 from headgate import __version__
+from headgate.app.command import Commands
 from headgate.app.config import Configuring
 from headgate.app.connect import Connections
 from headgate.app.endpoints import follow_route, socket_door
@@ -47,13 +48,14 @@ class Gate:
         self.tasks = Tasks()
         self.visitors = Visitors(self.tasks, time.monotonic)
         self.ingest = Ingest(self.tasks)
+        self._drained = asyncio.Event()
+        self.commands = Commands(self.tasks, self._drained.wait)
         self.config = Configuring(self.tasks, plan.service.name)
         self._cursors = Cursors()
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
         self._declared: dict[str, Declaration] = {}
-        self._drained = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._began = time.monotonic()
         self._web = WebStats()
@@ -67,10 +69,15 @@ class Gate:
             polled=self._polled,
             web=self._web,
             ingest=self.ingest.stats,
+            commands=self.commands.stats,
             more_health=self.ingest.health,
         )
         self.app = Boundary(
-            behind=Pages(plan.service.name, __version__, lambda: self.app.router.routes),
+            behind=Pages(
+                plan.service.title or plan.service.name,
+                plan.service.version or __version__,
+                lambda: self.app.router.routes,
+            ),
             stats=self._web,
             request_limit=plan.service.limits.request_size_bytes,
             clock=time.monotonic,
@@ -107,6 +114,7 @@ class Gate:
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = Node(declaration, self.streams, self.config.view)
         await self.ingest.become(plan, self.streams)
+        await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
         self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
@@ -123,7 +131,8 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = [*self._ops.routes(), *self.ingest.routes(), *self.config.routes(self._drained.wait)]
+        routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
+        routes += self.config.routes(self._drained.wait)
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -131,9 +140,7 @@ class Gate:
         for name, hub in self.hubs.items():
             hub.stay(any(i.follow is not None and i.path is not None and i.stream == name for i in plan.interfaces))
         for interface in plan.interfaces:
-            if interface.kind == "config":
-                continue
-            if interface.path is not None and interface.stream is not None and interface.socket is None:
+            if interface.path is not None and interface.stream is not None and not interface.has_its_own_routes:
                 routes.append(self._interface_route(interface, interface.path, self.streams[interface.stream]))
         return routes
 
@@ -234,6 +241,7 @@ class Gate:
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
         await self.tasks.stop()
         await self.ingest.close()
+        await self.commands.close()
         await self.config.close()
         for name in list(self.streams):
             await self._close_stream(name)

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from headgate import __version__
-from headgate.cli import check, config, demo, doctor, generate_ingestion, ingest, new, run, schema, send, tail, up
+from headgate.cli import (
+    check,
+    commands,
+    config,
+    demo,
+    doctor,
+    generate_ingestion,
+    ingest,
+    new,
+    run,
+    schema,
+    send,
+    tail,
+    up,
+)
 from headgate.errors import ConfigError, HeadgateError, NodeError
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
@@ -21,6 +35,7 @@ app = typer.Typer(
 )
 for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
+app.add_typer(commands.app, name="command")
 app.add_typer(config.app, name="config")
 
 

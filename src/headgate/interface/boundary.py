@@ -51,12 +51,15 @@ class Boundary:
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
         outgoing = _Outgoing(send, request.id, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
-        label = request.path if request.path in self.router else "other"
+        found = self.router.resolve(request.path)
+        label = "other" if found is None else found[0]
+        if found is not None:
+            request.values = found[1]
         method = _METHODS.get(request.method, "other")
         began = self._clock()
         self._stats.in_flight += 1
         try:
-            await self._serve(request, outgoing)
+            await self._serve(request, label, outgoing)
         except asyncio.CancelledError:
             if not self.draining:
                 raise
@@ -107,9 +110,9 @@ class Boundary:
             return None if socket.accepted else _failure(request)
         return None
 
-    async def _serve(self, request: Request, send: "_Outgoing") -> None:
-        route = self.router.find(request.method, request.path)
-        allowed = [] if route else self.router.allowed(request.path)
+    async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
+        route = self.router.find(request.method, path)
+        allowed = [] if route else self.router.allowed(path)
         if route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return

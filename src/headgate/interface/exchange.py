@@ -1,7 +1,7 @@
 """The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ class Request:
         "read",
         "receive",
         "scope",
+        "values",
     )
 
     def __init__(
@@ -59,6 +60,7 @@ class Request:
         self.id = id
         self.receive = receive
         self.read = False  # the body, to its end
+        self.values: Mapping[str, str] = {}  # that stand in the path for names
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._workload = workload

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import DURATIONS, IngestStats, WebStats
+from headgate.runtime.stats import DURATIONS, CommandStats, Durations, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 
 
@@ -24,6 +24,7 @@ def expose(
     visitors: Visitors,
     web: WebStats,
     ingest: IngestStats,
+    commands: Mapping[str, CommandStats],
     dropped: Mapping[str, int],
     *,
     ready: bool,
@@ -31,7 +32,7 @@ def expose(
     """All counters, as text."""
     registry = CollectorRegistry()
     metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
-    registry.register(_Snapshot([*metrics, *_ingest_metrics(ingest)]))
+    registry.register(_Snapshot([*metrics, *_ingest_metrics(ingest), *_command_metrics(commands)]))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -96,12 +97,27 @@ def _ingest_metrics(ingest: IngestStats) -> Iterator[Metric]:
     # These names are those of the systems that an ingest interface takes the place of.
     yield _counter("ingestion_messages", "Total messages processed", ["entity", "status"], ingest.messages)
     duration = HistogramMetricFamily("ingestion_duration_seconds", "Time that ingest requests took")
+    _add(duration, [], ingest.durations)
+    yield duration
+
+
+def _command_metrics(commands: Mapping[str, CommandStats]) -> Iterator[Metric]:
+    # These names, too, are those of the systems that a command interface takes the place of.
+    counts = {(path, "success"): stats.sent for path, stats in commands.items()}
+    counts |= {(path, "error"): stats.failed for path, stats in commands.items()}
+    yield _counter("commands", "Total commands processed", ["path", "status"], counts)
+    duration = HistogramMetricFamily("command_duration_seconds", "Time that command requests took", labels=["path"])
+    for path, stats in commands.items():
+        _add(duration, [path], stats.durations)
+    yield duration
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
     total, buckets = 0, []
-    for bound, count in zip([*DURATIONS, inf], ingest.durations, strict=True):
+    for bound, count in zip([*DURATIONS, inf], durations.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound == inf else str(bound), float(total)))
-    duration.add_metric([], buckets, ingest.seconds)
-    yield duration
+    family.add_metric(labels, buckets, durations.seconds)
 
 
 def _counter(name: str, help_text: str, labels: list[str], counts: Mapping[Any, float]) -> Metric:

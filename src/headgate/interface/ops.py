@@ -11,7 +11,7 @@ from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import IngestStats, WebStats
+from headgate.runtime.stats import CommandStats, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 from headgate.transport.base import Extent
 
@@ -34,6 +34,7 @@ class Ops:
         polled: Mapping[str, Stream],
         web: WebStats,
         ingest: IngestStats,
+        commands: Mapping[str, CommandStats],
         more_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._info = info
@@ -45,6 +46,7 @@ class Ops:
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
         self._ingest = ingest
+        self._commands = commands
         self._more_health = more_health
 
     def routes(self) -> list[Route]:
@@ -117,6 +119,7 @@ class Ops:
             self._visitors,
             self._web,
             self._ingest,
+            self._commands,
             drops,
             ready=not self._issues(),
         )

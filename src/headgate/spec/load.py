@@ -7,10 +7,11 @@ from pathlib import Path
 
 from headgate.errors import Problem
 from headgate.spec import dotenv, yaml
+from headgate.spec.files import yaml_files
 from headgate.spec.interpolate import Interpolator
 from headgate.spec.overlay import overlay
 from headgate.spec.routes import is_transport_file, routed
-from headgate.spec.tree import Mapping, Mark, Node, Scalar, changed, find, show
+from headgate.spec.tree import Entry, Items, Mapping, Mark, Node, Scalar, changed, child, find, quoted, show
 
 Named = tuple[str, bytes | None]
 NOTHING: Variables[str, object] = {}
@@ -66,7 +67,7 @@ def _assemble(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> Node | None:
-    trees = [_parse(file, content, problems) for file, content in named]
+    trees = [_with_commands(_parse(file, content, problems), problems) for file, content in named]
     merged: Node | None = None
     for one in trees:
         if one is None:
@@ -78,6 +79,31 @@ def _assemble(
     tree = interpolator.node(_with_overrides(_with_log_level(merged, variables), overrides))
     problems.extend(interpolator.problems)
     return tree
+
+
+def _with_commands(tree: Mapping | None, problems: list[Problem]) -> Mapping | None:
+    """The tree with what the files hold that `commands` names, in the place of their names."""
+    node = child(tree, "commands") if tree is not None else None
+    names = node.nodes if isinstance(node, Items) else [node] if isinstance(node, Scalar) else []
+    if tree is None or not names:
+        return tree
+    merged: dict[str, Entry] = {}
+    for name in names:
+        if isinstance(name, Scalar) and isinstance(name.value, str):
+            place = Path(name.mark.file).parent / name.value
+            for file in yaml_files(place, name.mark, problems):
+                _merge(merged, _parse(str(file), _read(file, problems), problems), problems)
+    assert node is not None
+    entry = Entry(tree.entries["commands"].mark, Mapping(node.mark, merged))
+    return Mapping(tree.mark, {**tree.entries, "commands": entry})
+
+
+def _merge(merged: dict[str, Entry], tree: Node | None, problems: list[Problem]) -> None:
+    for name, entry in tree.entries.items() if isinstance(tree, Mapping) else ():
+        if name in merged:
+            first = merged[name].mark
+            problems.append(entry.mark.problem(f"{quoted(name)} is described in {first.file}:{first.line} already"))
+        merged.setdefault(name, entry)
 
 
 def _laid_over(

@@ -49,6 +49,8 @@ class ServicePlan:
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()
     build: str = ""
+    title: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,32 @@ class IngestPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandTypePlan:
+    """What is allowed of one type of commands."""
+
+    name: str
+    description: str = ""
+    payload: Mapping[str, Any] | None = None
+    protocols: tuple[str, ...] = ()
+    expires: float | None = None  # seconds
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlan:
+    """What a command interface takes, and how."""
+
+    feedback: str | None = None
+    lanes: Mapping[int, str] = field(default_factory=dict)  # lowest priority -> stream
+    protocols: tuple[str, ...] = ()
+    unknown_types: str = "allow"  # allow, refuse
+    track: bool = True
+    keep: float = 604_800.0  # seconds, like the next
+    timeout: float = 30.0
+    max_batch: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -226,9 +254,15 @@ class InterfacePlan:
     follow: FollowPlan | None = None
     socket: SocketPlan | None = None
     ingest: IngestPlan | None = None
+    command: CommandPlan | None = None
     acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
+
+    @property
+    def has_its_own_routes(self) -> bool:
+        """Whether its stream is not simply followed or polled at its path."""
+        return self.socket is not None or self.command is not None or self.kind == "config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +319,7 @@ class Plan:
     nodes: Mapping[str, NodePlan] = field(default_factory=dict)
     interfaces: tuple[InterfacePlan, ...] = ()
     entities: tuple[Entity, ...] = ()
+    commands: tuple[CommandTypePlan, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()

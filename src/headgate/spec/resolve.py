@@ -12,8 +12,10 @@ from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
 from headgate.spec import load, rules
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
+from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.interfaces import (
     BoundSpec,
+    CommandSpec,
     ConfigSpec,
     FilterSpec,
     FollowedSpec,
@@ -23,6 +25,8 @@ from headgate.spec.interfaces import (
 )
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
+    CommandPlan,
+    CommandTypePlan,
     ConnectionsPlan,
     CreatePlan,
     DatabasePlan,
@@ -143,6 +147,7 @@ def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnin
             for at, spec in enumerate(document.runtime.web.interfaces)
         ),
         entities=entities,
+        commands=tuple(_command_type(name, spec) for name, spec in document.commands.items()),
         runtime=_runtime(document.runtime),
         folders=tuple(dict.fromkeys(path.resolve().parent for path in source.files)),
         sources=source.files,
@@ -210,6 +215,7 @@ def _interface(spec: InterfaceSpec, mark: Mark, ingest: IngestPlan | None) -> In
     return _same(
         InterfacePlan,
         spec,
+        command=_command(spec) if isinstance(spec, CommandSpec) else None,
         policies=policies,
         follow=follow,
         socket=socket,
@@ -229,6 +235,17 @@ def _ingest(spec: IngestSpec, at: int, entities: Sequence[Entity], tree: Node) -
     duplicates = {name: policy if isinstance(policy, str) else policy.get(name, "skip") for name in taken}
     files = (_from_its_file(name, (*_INTERFACES, at, "load", index), tree) for index, name in enumerate(spec.load))
     return _same(IngestPlan, spec, entities=tuple(taken), duplicates=duplicates, load=tuple(files))
+
+
+def _command(spec: CommandSpec) -> CommandPlan:
+    lanes = {lane.priority: lane.stream for lane in spec.lanes}
+    return _same(CommandPlan, spec, lanes=lanes, protocols=tuple(word.lower() for word in spec.protocols))
+
+
+def _command_type(name: str, spec: CommandTypeSpec) -> CommandTypePlan:
+    defaults = {protocol: item.model_dump(exclude_none=True) for protocol, item in spec.defaults.items()}
+    protocols = tuple(word.lower() for word in spec.protocols or ())
+    return _same(CommandTypePlan, spec, name=name, protocols=protocols, defaults=defaults)
 
 
 def _from_its_file(name: str, path: Sequence[str | int], tree: Node) -> Path:

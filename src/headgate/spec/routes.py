@@ -13,11 +13,11 @@ from collections.abc import Mapping as Variables
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.interpolate import Interpolator
 from headgate.spec.tree import Entry, Items, Mapping, Node, Scalar, child, quoted, show
 from headgate.spec.values import is_loopback
-from headgate.spec.words import nearest
 
 _KEYS = ("kind", "name", "transport", "url", "topic", "create")
 _DEFAULT_KIND = "stream"

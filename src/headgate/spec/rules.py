@@ -5,9 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headgate.core.entity import Entity
+from headgate.core.json_schema import BadSchema, compile_schema
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.interfaces import (
     BoundSpec,
+    CommandSpec,
     ConfigSpec,
     FollowedSpec,
     HttpStreamSpec,
@@ -19,7 +22,7 @@ from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
 from headgate.spec.values import is_loopback
-from headgate.spec.words import nearest, not_one_of
+from headgate.spec.words import not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
 CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144", "x5f2"})
@@ -62,6 +65,7 @@ def problems(document: Document, ground: Ground) -> Iterator[Problem]:
     yield from _nodes(document, ground)
     for at, interface in enumerate(document.runtime.web.interfaces):
         yield from _interface(interface, (*_INTERFACES, at), document, ground)
+    yield from _command_types(document, ground)
     yield from _paths(document.runtime.web.interfaces, ground)
     yield from _groups(document, ground)
     yield from _auth(document, ground)
@@ -197,6 +201,8 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
     if isinstance(interface, IngestSpec):
         yield from _declared((*path, "from"), interface.source, "from", ground)
         yield from _ingest(interface, path, document, ground)
+    if isinstance(interface, CommandSpec):
+        yield from _command(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
     if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
@@ -240,6 +246,36 @@ def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Groun
         yield ground.at_value((*path, "publish"), f"{ground.show((*path, 'publish'))} {words}")
 
 
+def _command(interface: CommandSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    yield from _declared((*path, "feedback"), interface.feedback, "feedback", ground)
+    named = [((*path, "stream"), interface.stream), ((*path, "feedback"), interface.feedback)]
+    for at, lane in enumerate(interface.lanes):
+        place = (*path, "lanes", at, "stream")
+        yield from _declared(place, lane.stream, "lanes", ground)
+        named.append((place, lane.stream))
+    for place, name in named:
+        stream = document.streams.get(name or "")
+        if stream is not None and stream.delivery == "queue":
+            words = "has queue delivery: commands are read by the devices' connectors and by the gate, so use broadcast"
+            yield ground.at_value(place, f"{ground.show(place)} {words}")
+        if stream is not None and stream.codec.name != "json":
+            words = f"has the codec {stream.codec.name}: commands are published as json"
+            yield ground.at_value(place, f"{ground.show(place)} {words}")
+    if "/" not in interface.path.strip("/"):
+        words = "needs a folder before its last part, such as /api/commands: /health and /status stand beside it"
+        yield ground.at_value((*path, "path"), f"{ground.show((*path, 'path'))} {words}")
+
+
+def _command_types(document: Document, ground: Ground) -> Iterator[Problem]:
+    for name, kind in document.commands.items():
+        if kind.payload is not None:
+            try:
+                compile_schema(kind.payload, "payload")
+            except BadSchema as error:
+                path = ("commands", name, "payload")
+                yield ground.at_key(path, f"{dotted(path)} is no JSON Schema: {error}")
+
+
 def _follows(interface: BoundSpec) -> bool:
     """Whether it is about streams alone, and needs no node."""
     if interface.request or interface.response:
@@ -278,9 +314,15 @@ def _is_reserved(path: str) -> bool:
     return any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED)
 
 
-def _paths(interfaces: Iterable[InterfaceSpec], ground: Ground) -> Iterator[Problem]:
+def _paths(interfaces: Sequence[InterfaceSpec], ground: Ground) -> Iterator[Problem]:
     placed = [(i.path, (*_INTERFACES, at, "path")) for at, i in enumerate(interfaces) if i.path is not None]
     yield from _once(placed, "is served by the interface", ground)
+    beside = [
+        (i.path.rpartition("/")[0], (*_INTERFACES, at, "path"))
+        for at, i in enumerate(interfaces)
+        if isinstance(i, CommandSpec)
+    ]
+    yield from _once(beside, "has its /health and /status where the command interface has them", ground)
 
 
 def _groups(document: Document, ground: Ground) -> Iterator[Problem]:

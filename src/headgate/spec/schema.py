@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.runtime import RuntimeSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
 from headgate.spec.values import Duration, Host, Lower, Name, Names, PositiveDuration, Spec, part
@@ -43,6 +44,8 @@ class ServiceSpec(Spec):
     log: LoggingSpec = part("What it tells of its work.")
     limits: LimitsSpec = part("What it takes from its clients.")
     build: str = Field("", description="Free text that `/info` shows.")
+    title: str = Field("", max_length=200, description="What its documentation is called; default: its name.")
+    version: str = Field("", max_length=200, description="Of your service, for its documentation; default: Headgate's.")
 
 
 class NodeSpec(Spec):
@@ -59,5 +62,8 @@ class Document(Spec):
     streams: dict[str, StreamSpec] = Field(default_factory=dict, description="Your streams, by name.")
     connections: ConnectionsSpec = part("What they connect to.")
     nodes: dict[str, NodeSpec] = Field(default_factory=dict, description="Overrides of your functions, by name.")
+    commands: dict[Name, CommandTypeSpec] = Field(
+        default_factory=dict, description="Types of commands, by name; or files of them, or folders of such files."
+    )
     entities: Names = Field(default_factory=list, description="Files of record layouts, or folders of such files.")
     runtime: RuntimeSpec = part("What runs your functions and serves them.")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from headgate.core.entity import Entity, Fault
 from headgate.core.rows import Rows
+from headgate.store.commands import CommandBook
 
 
 class Duplicates(StrEnum):
@@ -128,7 +129,7 @@ class Outbox(Protocol):
         ...
 
 
-class Connection(Session, Notes, Outbox, Protocol):
+class Connection(Session, Notes, Outbox, CommandBook, Protocol):
     """All that a session can do."""
 
 

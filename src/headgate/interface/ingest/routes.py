@@ -7,8 +7,9 @@ from typing import Any
 from headgate.core.entity_schema import entity_schema
 from headgate.core.wire import JSON, NDJSON
 from headgate.interface.exchange import Request, Response
+from headgate.interface.idempotency import KEY
 from headgate.interface.ingest.answers import failure
-from headgate.interface.ingest.asked import KEY, PARAMETERS, PROGRESS
+from headgate.interface.ingest.asked import PARAMETERS, PROGRESS
 from headgate.interface.ingest.batch import batch
 from headgate.interface.ingest.forms import CSV, TEXT
 from headgate.interface.ingest.message import message

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
 from headgate.errors import StorageFull, Unavailable
 from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.command_table import CommandTable
 from headgate.store.postgresql.failures import failure, is_held, is_race, told, translated
 from headgate.store.postgresql.stage import Stage
 
@@ -23,7 +25,7 @@ _BEGIN = b"BEGIN; SET CONSTRAINTS ALL IMMEDIATE"
 _PATIENCE, _CALM = b"SET LOCAL lock_timeout = '1s'", b"SET LOCAL lock_timeout = 0"
 
 
-class PostgreSQLSession:
+class PostgreSQLSession(CommandTable):
     """A connection to the server."""
 
     def __init__(
@@ -173,6 +175,24 @@ class PostgreSQLSession:
                 "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
 
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(_marked(statement), values).fetchall()
+
+    def _done(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            self._begin()
+            cursor = self._connection.execute(_marked(statement), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _done_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        with self._translated():
+            self._begin()
+            marked = _marked(statement)
+            with self._connection.pipeline():
+                cursors = [self._connection.execute(marked, row) for row in rows]
+            return [cursor.rowcount for cursor in cursors]
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -209,6 +229,12 @@ class PostgreSQLSession:
         for found in rows:
             groups[found.layout.entity].append(found)
         return groups
+
+
+@lru_cache(256)
+def _marked(statement: str) -> bytes:
+    """A statement with the marks for values that psycopg knows."""
+    return statement.replace("%", "%%").replace("?", "%s").encode()
 
 
 def _joined(found: Sequence[Outcome]) -> Outcome:

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import in_order
 from headgate.errors import StorageFull
 from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.command_table import CommandTable
 from headgate.store.references import falling
 from headgate.store.sqlite.cells import insert, parameters
 from headgate.store.sqlite.failures import translated
@@ -21,7 +22,7 @@ from headgate.store.sqlite.row import LinkedSorting, Sorting
 S = TypeVar("S", bound=Sorting)
 
 
-class SQLiteSession:
+class SQLiteSession(CommandTable):
     """A connection to the file, with at most one transaction."""
 
     def __init__(
@@ -144,6 +145,20 @@ class SQLiteSession:
             self._connection.executemany(
                 "DELETE FROM headgate_outbox WHERE stream = ? AND id = ?", [(stream, found) for found in ids]
             )
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(statement, values).fetchall()
+
+    def _done(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            self._begin()
+            return self._connection.execute(statement, values).fetchall()
+
+    def _done_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        with self._translated():
+            self._begin()
+            return [self._connection.execute(statement, row).rowcount for row in rows]
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import typer
 
 from headgate import __version__
 from headgate.cli import (
+    bridge,
     check,
     commands,
     config,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
+for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, bridge, schema, doctor):
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
 app.add_typer(commands.app, name="command")
 app.add_typer(config.app, name="config")

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from headgate import __version__
-from headgate.cli import check, demo, doctor, generate_ingestion, ingest, new, run, schema, send, tail
-from headgate.errors import ConfigError, HeadgateError, NodeError
+from headgate.cli import check, demo, doctor, generate_ingestion, ingest, keys, new, run, schema, send, tail
+from headgate.errors import ConfigError, HeadgateError, NodeError, Unauthorized
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for room in (run, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:
@@ -46,7 +47,8 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(WRONG)
     except HeadgateError as error:
-        print(f"headgate: {error}", file=sys.stderr)
+        hint = "; set HEADGATE_API_KEY" if isinstance(error, Unauthorized) else ""
+        print(f"headgate: {error}{hint}", file=sys.stderr)
         sys.exit(WRONG if isinstance(error, NodeError) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough

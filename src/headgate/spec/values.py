@@ -28,6 +28,7 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
@@ -163,6 +164,7 @@ ParameterName = Annotated[
 ]
 EventName = Annotated[str, _text(_PARAMETER.fullmatch, "an event's name: letters, digits, _ . and -, up to 64")]
 Origin = Annotated[str, _text(_ORIGIN.fullmatch, "a site as browsers name it, such as https://plant.example:8443")]
+HeaderName = Annotated[str, _text(_HEADER.fullmatch, "the name of a header, such as X-API-Key")]
 Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with dots between: attributes.name")]
 Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[

@@ -18,6 +18,7 @@ HeadgateError
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── Busy                 what this request needs has too much to do; come again
+├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
@@ -163,6 +164,16 @@ class Busy(HeadgateError):
     """What this request needs does not keep up; nothing of it was done."""
 
     code, status, retriable = "busy", 429, True
+
+
+class Unauthorized(HeadgateError):
+    """The gate asks who sends this, and the answer was none. `challenge` is what a client may answer with."""
+
+    code, status = "unauthorized", 401
+
+    def __init__(self, message: str, *, challenge: str = "") -> None:
+        self.challenge = challenge
+        super().__init__(message)
 
 
 class Refused(HeadgateError):

@@ -311,19 +311,19 @@ BAD = [
     (
         "service: {host: 0.0.0.0}\n",
         [
-            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: example.org}\n",
         [
-            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: '::'}\n",
         [
-            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (

@@ -17,6 +17,8 @@ from headgate.app.ingest import Ingest
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
+from headgate.interface.identity.guard import Guard
+from headgate.interface.identity.keyring import Keyring
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
@@ -89,6 +91,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
+        self.app.guard = _guard(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -248,11 +251,19 @@ class Gate:
         await self._connections.close()
 
 
+def _guard(plan: Plan) -> Guard | None:
+    auth = plan.service.auth
+    if not auth.enabled:
+        return None
+    return Guard(Keyring(auth.keys, auth.keys_file, time.monotonic), header=auth.header, realm=plan.service.name)
+
+
 async def rehearse(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan. What cannot work is refused before anything is touched or opened.
 
     May raise a `HeadgateError`.
     """
+    _guard(plan)
     connections = Connections()
     try:
         streams = {name: connections.stream(stream, plan.connections) for name, stream in plan.streams.items()}

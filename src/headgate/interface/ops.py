@@ -52,13 +52,14 @@ class Ops:
     def routes(self) -> list[Route]:
         """The routes that are always there, also while the gate shuts down."""
         return [
-            _route("/health", self.health, "Is the process alive?", "healthy"),
+            _route("/health", self.health, "Is the process alive?", "healthy", public=True),
             _route(
                 "/ready",
                 self.ready,
                 "Can it do its work?",
                 "ready",
                 Answer(503, "Not now; `issues` says why."),
+                public=True,
             ),
             _route("/info", self.info, "What runs here?", "name, versions, uptime"),
             _route("/metrics", self.metrics, "Counters in Prometheus form", "counters", media=METRICS),
@@ -78,9 +79,10 @@ class Ops:
         extents = await _extents(self._polled)
         return [(path, None if isinstance(extent, str) else extent.messages) for path, extent in extents.items()]
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         if issues := self._issues():
-            return json({"status": "not ready", "issues": "; ".join(issues)}, 503)
+            told = {"issues": "; ".join(issues)} if request.caller.known else {}  # they name hosts and files
+            return json({"status": "not ready"} | told, 503)
         return json({"status": "ready"})
 
     async def info(self, _: Request) -> Response:
@@ -133,10 +135,11 @@ def _route(
     meaning: str,
     *more: Answer,
     media: str = JSON,
+    public: bool = False,
 ) -> Route:
     schema = {"type": "object"} if media == JSON else {"type": "string"}
     answers = [Answer(200, meaning, {media: schema}), *more]
-    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True)
+    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True, public=public)
 
 
 async def _extents(streams: Mapping[str, Stream]) -> dict[str, Extent | str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
@@ -38,6 +39,16 @@ class LimitsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthPlan:
+    """Who may come in."""
+
+    enabled: bool = False
+    header: str = "X-API-Key"
+    keys: tuple[ApiKey, ...] = field(default=(), repr=False)
+    keys_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """The service itself."""
 
@@ -45,6 +56,7 @@ class ServicePlan:
     host: str = "127.0.0.1"
     port: int = 8080
     open: bool = False
+    auth: AuthPlan = AuthPlan()
     drain_seconds: float = 10.0
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()

@@ -4,10 +4,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from headgate.core.api_keys import SHORTEST_SAFE, is_guessable
 from headgate.core.entity import Entity
 from headgate.core.json_schema import BadSchema, compile_schema
 from headgate.core.nearest import nearest
 from headgate.errors import Problem
+from headgate.spec.auth import AuthSpec
 from headgate.spec.interfaces import (
     BoundSpec,
     CommandSpec,
@@ -78,10 +80,20 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
     elif document.runtime.bootstrap.mode == "process_supervisor":
         path = ("runtime", "bootstrap", "mode")
         yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
+    yield from _auth_warnings(document, ground)
     for index, interface in enumerate(document.runtime.web.interfaces):
         if interface.policies.model_fields_set:
             policies = ("runtime", "web", "interfaces", index, "policies")
             yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
+
+
+def _auth_warnings(document: Document, ground: Ground) -> Iterator[Problem]:
+    service, auth = document.service, ("service", "auth")
+    if has_keys(service.auth) and not asks(service.auth):
+        yield ground.at_key((*auth, "enabled"), "there are keys, but service.auth.enabled is false: nobody is asked")
+    elif not is_loopback(service.host) and any(map(is_guessable, service.auth.keys)):
+        words = f"a key has less than {SHORTEST_SAFE} characters and can be guessed; make one with `headgate keys new`"
+        yield ground.at_key((*auth, "keys"), words)
 
 
 def entity_problems(document: Document, entities: Sequence[Entity], ground: Ground) -> Iterator[Problem]:
@@ -107,14 +119,28 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    if document.service.open or is_loopback(document.service.host):
+    auth = document.service.auth
+    if auth.enabled and not has_keys(auth):
+        place = ("service", "auth", "enabled")
+        yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")
+    if document.service.open or is_loopback(document.service.host) or asks(auth):
         return
     path = ("service", "host")
     yield ground.at_value(
         path,
         f"{dotted(path)}: {ground.show(path)} can be reached by others, and nothing asks them who they are;"
-        " listen on 127.0.0.1, or say that it may be with service.open: true",
+        " set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true",
     )
+
+
+def has_keys(auth: AuthSpec) -> bool:
+    """Whether anybody can say who they are."""
+    return bool(auth.keys) or auth.keys_file is not None
+
+
+def asks(auth: AuthSpec) -> bool:
+    """Whether clients are asked who they are."""
+    return has_keys(auth) and auth.enabled is not False
 
 
 def _stream(name: str, stream: StreamSpec, ground: Ground) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from headgate.spec.auth import AuthSpec
 from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.runtime import RuntimeSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
@@ -37,9 +38,10 @@ class ServiceSpec(Spec):
     """The service itself."""
 
     name: Name = Field("headgate", description="What the service is called.")
-    host: Host = Field("127.0.0.1", description="Where it listens. Beyond this machine only with `open: true`.")
+    host: Host = Field("127.0.0.1", description="Where it listens. Beyond this machine only with keys or `open: true`.")
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
+    auth: AuthSpec = part("Who may come in.")
     drain_seconds: Duration = Field(10.0, description="How long requests in flight may take when it stops.")
     log: LoggingSpec = part("What it tells of its work.")
     limits: LimitsSpec = part("What it takes from its clients.")

@@ -17,6 +17,7 @@ from headgate.errors import (
     StreamFull,
     TooLate,
     TransportError,
+    Unauthorized,
 )
 from headgate.interface.boundary import render
 from headgate.interface.exchange import PROBLEM, Request, Response, json
@@ -31,6 +32,7 @@ _NAMES: Sequence[tuple[type[HeadgateError], str]] = (
     (Busy, "CommandQueueFullError"),
     (StreamFull, "CommandQueueFullError"),
     (StorageFull, "StorageFullError"),
+    (Unauthorized, "AuthenticationError"),
     (BadRequest, "CommandValidationError"),
     (TransportError, "KafkaConnectionError"),
 )

@@ -36,7 +36,7 @@ def command_routes(office: Office) -> list[Route]:
         route("GET", f"{by_id}/status", status.status, "Get a command's status", *_STATUS, parameters=[_ID, _WAIT]),
         route("GET", f"{by_id}/events", status.events, "Follow a command", *_EVENTS, parameters=[_ID, _LAST]),
         route("DELETE", by_id, status.cancel, "Cancel a command", *_CANCELLED, parameters=[_ID]),
-        route("GET", f"{base}/health", service.health, "Is the service alive?", _told("healthy"), **_ALWAYS),
+        route("GET", f"{base}/health", service.health, "Is the service alive?", _told("healthy"), **_OPEN),
         route("GET", f"{base}/status", service.service_status, "How is the service?", _told("its state"), **_ALWAYS),
         route("GET", f"{base}/metrics", service.metrics, "What has been done?", _told("counters"), **_ALWAYS),
     ]
@@ -97,6 +97,7 @@ def _told(meaning: str) -> Answer:
 
 
 _ALWAYS: dict[str, Any] = {"open_while_draining": True}
+_OPEN: dict[str, Any] = _ALWAYS | {"public": True}
 _TEXT: dict[str, Any] = {"type": "string"}
 _MOMENT: dict[str, Any] = {"type": "string", "format": "date-time"}
 _RESULT: dict[str, Any] = {

@@ -181,7 +181,6 @@ HttpUrl = Annotated[
 DatabaseUrl = Annotated[
     str, _text(_is_database_url, "a URL such as sqlite:///headgate.db or postgresql://host/name", hidden=True)
 ]
-HeaderName = Annotated[str, _text(_HEADER.fullmatch, "the name of a header, such as X-API-Key")]
 NetworkText = Annotated[str, _text(_is_network, "a network, such as 10.0.0.0/8 or 192.168.1.7")]
 Secret = Annotated[str, _text(lambda value: len(value) >= 16, "text of 16 characters or more", hidden=True)]
 Character = Annotated[str, _text(lambda value: len(value) == 1, "one character")]

@@ -19,6 +19,7 @@ ROWS = {
     4: "log_campaign",
     5: "kafka_campaign",
     6: "ingest_campaign",
+    10: "command_campaign",
     12: "feed_campaign",
     13: "feed_campaign",
     14: "ingest_campaign",

@@ -371,7 +371,9 @@ BAD = [
     ),
     (
         "streams: {a: {codec: jsn}}\n",
-        ['1:22: streams.a.codec: "jsn" is not one of da00, delimited, f144, json, msgpack, raw, text, x5f2; did you mean "json"?'],
+        [
+            '1:22: streams.a.codec: "jsn" is not one of da00, delimited, f144, json, msgpack, raw, text, x5f2; did you mean "json"?'
+        ],
     ),
     (
         "streams: {a: {codec: {name: json, fields: [a]}}}\n",

@@ -22,6 +22,7 @@ HeadgateError
 ├── Refused              the gate does not do this for this client
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
+│   │   └── Uncertain    went while it was keeping something: nobody knows what is there
 │   ├── StreamFull       the stream keeps no more (overflow: reject)
 │   ├── StorageFull      the disk keeps no more
 │   └── StreamClosed     used after close

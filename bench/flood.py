@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,27 @@ def send_file(port: int, path: str, file: Path) -> bytes:
         connection.sendall(_request(path, b"").replace(b"Length: 0", b"Length: %d" % file.stat().st_size))
         connection.sendfile(body)
         return _answer(connection)
+
+
+def pour(port: int, path: str, chunks: Iterable[bytes]) -> bytes:
+    """Send a body in chunks while the answer is read, and give the end of that."""
+    end = b""
+
+    def drain() -> None:
+        nonlocal end
+        while data := connection.recv(_READ):
+            end = (end + data)[-4000:]
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        answered = threading.Thread(target=drain)
+        answered.start()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        for chunk in chunks:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        connection.sendall(b"0\r\n\r\n")
+        answered.join()
+    return end
 
 
 def _answer(connection: socket.socket) -> bytes:

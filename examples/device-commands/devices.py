@@ -1,12 +1,13 @@
 """Simulated devices: each acknowledges what it is told, but for the ones whose name says that they do not."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from headgate import Message, node
 
 
 @node(input="device_commands", output="device_feedback")
-def device(command: Message[dict]) -> Message | None:
+def device(command: Message[dict[str, Any]]) -> Message[dict[str, Any]] | None:
     told = command.value
     if "silent" in told["device_id"]:
         return None

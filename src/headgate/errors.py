@@ -15,6 +15,8 @@ HeadgateError
 ├── TooMuch              more than the gate does for one client at once
 ├── KeyReused            an idempotency key was used for another request
 ├── TooLate              what is to be prevented has happened already
+├── SettingRefused       a setting's key or value is not what it may be
+├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── Busy                 what this request needs has too much to do; come again
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
@@ -144,6 +146,18 @@ class TooLate(HeadgateError):
     """What is to be prevented has happened already."""
 
     code, status = "too_late", 409
+
+
+class SettingRefused(HeadgateError):
+    """A key that is none, or a value that the service's schema refuses; nothing was changed."""
+
+    code, status = "setting_refused", 422
+
+
+class SettingConflict(HeadgateError):
+    """The setting has not the version that the request expects; nothing was changed."""
+
+    code, status = "setting_conflict", 409
 
 
 class Busy(HeadgateError):

@@ -30,6 +30,7 @@ ROWS = {
     21: "gate_campaign",
     24: "ingest_campaign",
     29: "spec_campaign",
+    35: "generated_campaign",
 }
 
 

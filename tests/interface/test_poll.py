@@ -138,6 +138,17 @@ async def test_a_wait_may_say_its_unit() -> None:
         assert numbers(await get(client, PATH, wait="5s")) == [0]
 
 
+async def test_a_long_answer_is_compressed_for_who_asks_for_it() -> None:
+    async with web(NOTES) as (client, served):
+        await publish(served, "notes", b'"%s"' % (b"x" * 5000))
+        plain = await client.get(PATH, headers={"Accept-Encoding": "identity"})
+        packed = await client.get(PATH, headers={"Accept-Encoding": "gzip"})
+        assert packed.json() == plain.json()
+        assert "content-encoding" not in plain.headers
+        assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("gzip", "Accept-Encoding")
+        assert int(packed.headers["content-length"]) < 500
+
+
 # Gaps
 
 

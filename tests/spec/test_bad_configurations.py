@@ -213,6 +213,25 @@ BAD = [
     ),
     ("runtime: {web: {interfaces: [{path: /a}]}}\n", ['1:30: runtime.web.interfaces[0] needs the key "kind"']),
     (
+        (
+            "streams: {c: {delivery: queue}, d: {codec: text}}\nruntime:\n  web:\n    interfaces:\n"
+            "      - {kind: config, path: /a, stream: c}\n      - {kind: config, path: /b, acks: d}\n"
+        ),
+        [
+            '5:9: stream "c" has queue delivery: settings are for everybody',
+            '6:9: acks "d" has the codec text: settings are json',
+            "6:16: a service has one interface of kind config",
+        ],
+    ),
+    (
+        "streams: {config: {retain: {age: 1h}}}\nruntime: {web: {interfaces: [{kind: config, path: /a}]}}\n",
+        ["1:20: settings count until others take their place: leave out retain.age"],
+    ),
+    (
+        "runtime: {web: {interfaces: [{kind: config, path: /a, stream: settings}]}}\n",
+        ['1:63: stream: there is no stream "settings"'],
+    ),
+    (
         "runtime: {web: {interfaces: [{kind: ingest, path: /a}]}}\n",
         ["1:31: an ingest interface needs entities: name their folder with `entities:`"],
     ),
@@ -238,7 +257,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, command, config, graphql; did you mean "messages"?'
         ],
     ),
     (
@@ -352,7 +371,9 @@ BAD = [
     ),
     (
         "streams: {a: {codec: jsn}}\n",
-        ['1:22: streams.a.codec: "jsn" is not one of delimited, json, msgpack, raw, text; did you mean "json"?'],
+        [
+            '1:22: streams.a.codec: "jsn" is not one of da00, delimited, f144, json, msgpack, raw, text, x5f2; did you mean "json"?'
+        ],
     ),
     (
         "streams: {a: {codec: {name: json, fields: [a]}}}\n",

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from headgate import __version__
 from headgate.app.command import Commands
+from headgate.app.config import Configuring
 from headgate.app.connect import Connections
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.ingest import Ingest
@@ -51,6 +52,7 @@ class Gate:
         self.ingest = Ingest(self.tasks)
         self._drained = asyncio.Event()
         self.commands = Commands(self.tasks, self._drained.wait)
+        self.config = Configuring(self.tasks, plan.service.name)
         self._cursors = Cursors()
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
@@ -113,9 +115,10 @@ class Gate:
                 await self._open(stream_plan, plan)
         for declaration in self._declared.values():
             if declaration.name not in self.nodes:
-                self.nodes[declaration.name] = Node(declaration, self.streams)
+                self.nodes[declaration.name] = Node(declaration, self.streams, self.config.view)
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
+        await self.config.become(plan, self.streams)
         self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
             if not node.running:
@@ -132,6 +135,7 @@ class Gate:
 
     def _routes(self, plan: Plan) -> list[Route]:
         routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
+        routes += self.config.routes(self._drained.wait)
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -177,7 +181,11 @@ class Gate:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        return list(dict.fromkeys([*draining, *self._connections.troubles(), *unread, *self.ingest.troubles()]))
+        return list(
+            dict.fromkeys(
+                [*draining, *self._connections.troubles(), *unread, *self.ingest.troubles(), *self.config.troubles()]
+            )
+        )
 
     async def reload(self, plan: Plan) -> None:
         """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
@@ -237,6 +245,7 @@ class Gate:
         await self.tasks.stop()
         await self.ingest.close()
         await self.commands.close()
+        await self.config.close()
         for name in list(self.streams):
             await self._close_stream(name)
         await self._connections.close()

@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from headgate import __version__
-from headgate.cli import check, demo, doctor, generate_ingestion, ingest, keys, new, run, schema, send, tail
+from headgate.cli import (
+    check,
+    commands,
+    config,
+    demo,
+    doctor,
+    generate_ingestion,
+    ingest,
+    keys,
+    new,
+    run,
+    schema,
+    send,
+    tail,
+    up,
+)
 from headgate.errors import ConfigError, HeadgateError, NodeError, Unauthorized
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
@@ -19,9 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
+for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
 app.add_typer(keys.app, name="keys")
+app.add_typer(commands.app, name="command")
+app.add_typer(config.app, name="config")
 
 
 def _version(asked: bool) -> None:

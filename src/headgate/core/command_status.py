@@ -33,12 +33,6 @@ class Status(IntEnum):
 BY_WORD: Mapping[str, Status] = {status.word: status for status in Status}
 ANSWERED = Status.ACKNOWLEDGED  # from here on it is settled
 
-
-def follows(new: Status, old: Status) -> bool:
-    """Whether a state takes the place of another."""
-    return new > old and old < ANSWERED
-
-
 _WORDS: Mapping[str, Status] = {
     **dict.fromkeys(("delivered", "sent", "received", "queued", "forwarded"), Status.DELIVERED),
     **dict.fromkeys(

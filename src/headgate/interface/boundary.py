@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Callable, Mapping
+from random import getrandbits
 
 from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded, Unauthorized
 from headgate.interface.exchange import (
@@ -22,6 +22,7 @@ from headgate.interface.exchange import (
 )
 from headgate.interface.identity.caller import STRANGER
 from headgate.interface.identity.guard import Guard
+from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
 from headgate.interface.websocket import Door
@@ -52,7 +53,7 @@ class Boundary:
             await self._meet(scope, receive, send)
             return
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
-        outgoing = _Outgoing(send, request.id, self)
+        outgoing = _Outgoing(send, request, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
         found = self.router.resolve(request.path)
         label = "other" if found is None else found[0]
@@ -121,8 +122,10 @@ class Boundary:
         if response is None and route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
-        response = response or await self._answer(request, route, allowed)
         try:
+            response = response or await self._answer(request, route, allowed)
+            if response.is_plain and send.whole(response):
+                return
             if response.live is not None and request.method != "HEAD":
                 await response.live(request, start_of(response), send)
             else:
@@ -175,16 +178,29 @@ class Boundary:
 class _Outgoing:
     """The way out: notes the status, and adds what every response carries."""
 
-    def __init__(self, send: Send, request_id: str, boundary: Boundary) -> None:
+    __slots__ = ("_boundary", "_request", "_send", "status")
+
+    def __init__(self, send: Send, request: Request, boundary: Boundary) -> None:
         self.status = 499  # until a response starts: the client went first
         self._send = send
-        self._id = request_id
+        self._request = request
         self._boundary = boundary
+
+    def whole(self, response: Response) -> bool:
+        """Send this at once, where our own server serves it and nothing is in the way."""
+        outlet = direct_outlet(self._request.scope)
+        if outlet is None or self._boundary.draining or self._request.method == "HEAD":
+            return False
+        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n"
+        if not outlet.answer(response.status, head.encode(), response.body):
+            return False
+        self.status = response.status
+        return True
 
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._id.encode())]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode())]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
@@ -196,9 +212,10 @@ def _note_cut(label: str, request: Request) -> None:
 
 
 def _request_id(scope: Scope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    text: str = given.decode("latin-1")
-    return text if _SAFE_ID.fullmatch(text) else secrets.token_hex(8)
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SAFE_ID.fullmatch(text := value.decode("latin-1")):
+            return str(text)
+    return f"{getrandbits(64):016x}"  # it has to differ, not to be a secret
 
 
 def _without_route(request: Request, allowed: list[str]) -> Response:

@@ -95,30 +95,32 @@ class Request:
         self._begin(self._declared_length())
         chunks: list[bytes] = []
         size = 0
-        async for chunk in self._received():
-            size += len(chunk)
+        while not self.read:
+            chunks.append(await self._next(size))
+            size += len(chunks[-1])
             self._hold(size)
-            chunks.append(chunk)
         return b"".join(chunks)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, for those who hold little of it at once. The limit is the same."""
         self._declared_length()
         self._begin(0)
-        async for chunk in self._received():
-            yield chunk
-
-    async def _received(self) -> AsyncIterator[bytes]:
         size = 0
         while not self.read:
-            event = await self.receive()
-            if event["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = event.get("body", b"")
-            if (size := size + len(chunk)) > self.limit:
-                raise self._too_large()
-            self.read = not event.get("more_body", False)
+            chunk = await self._next(size)
+            size += len(chunk)
             yield chunk
+
+    async def _next(self, before: int) -> bytes:
+        """What comes next of the body, after so many bytes."""
+        event = await self.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = event.get("body", b"")
+        if before + len(chunk) > self.limit:
+            raise self._too_large()
+        self.read = not event.get("more_body", False)
+        return chunk
 
     def _declared_length(self) -> int:
         text = self.header("content-length")
@@ -199,6 +201,11 @@ class Response:
     failed: str | None = None  # the code of the error that it tells of
     unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a body and nothing else."""
+        return not (self.headers or self.unread or self.live or self.settle) and self.status != 204
 
 
 def json(value: Any, status: int = 200, **headers: str) -> Response:

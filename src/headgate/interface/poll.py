@@ -1,5 +1,7 @@
 """Polling over HTTP: what a broadcast stream has after a place, now or as soon as something comes."""
 
+import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,7 +11,7 @@ from headgate.core.match import EVERYTHING
 from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
 from headgate.errors import BadRequest, NotAcceptable
-from headgate.interface.accept import preferred
+from headgate.interface.accept import preferred, wants_gzip
 from headgate.interface.exchange import PROBLEM, Request, Response
 from headgate.interface.feed import Asked, Feed, Manners
 from headgate.interface.place import PARAMETERS as PLACES
@@ -23,6 +25,7 @@ from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.base import Ability
 
 LIMIT, MOST, MOST_WAIT, MOST_BYTES = 1000, 10_000, 60.0, 8 * 1024 * 1024
+_WORTH_COMPRESSING = 1024  # bytes
 STEP = 250  # messages per read, so that large messages do not pile up beyond MOST_BYTES
 Value = TypeVar("Value")
 Drained = Callable[[], Awaitable[object]]
@@ -116,6 +119,7 @@ async def _read(request: Request, asked: Poll, hub: Hub, drained: Drained) -> Re
     batch = await _at_hand(asked, hub, wait) or await _from_stream(asked, hub.stream, wait)
     response = answer_of(batch, hub.stream.codec, asked.media)
     response.headers["Headgate-Position"] = str(batch.position)
+    await compress(request, response)
     if batch.missed or _is_of_another_life(asked.start, batch.position):
         response.headers["Headgate-Missed"] = str(batch.missed or "unknown")
     return response
@@ -168,6 +172,15 @@ async def _follow(asked: Poll, hub: Hub, visitors: Visitors) -> Response:
     await hub.come_up()
     feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING, asked.start, visitors))
     return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=feed.serve)
+
+
+async def compress(request: Request, response: Response) -> None:
+    """Compress a body for a client that asks for it, where that is worth it."""
+    if len(response.body) < _WORTH_COMPRESSING or not wants_gzip(request.header("accept-encoding")):
+        return
+    # In a thread, for that of megabytes takes longer than others may wait.
+    response.body = await asyncio.to_thread(gzip.compress, response.body, 1)
+    response.headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 
 
 def answer_of(batch: Batch, codec: Codec[Any], media: str) -> Response:

@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,9 +14,11 @@ from msgspec.structs import replace
 
 from headgate.core.message import Message
 from headgate.errors import NodeError
+from headgate.runtime.config.view import Config, defaults_only
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK = "__headgate_node__"
+_CONFIG = re.compile(r"(\w+\.)*Config\[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,13 @@ class Declaration:
 
     @property
     def is_source(self) -> bool:
-        """It makes messages of its own: an async generator without parameters."""
-        return inspect.isasyncgenfunction(self.function) and not inspect.signature(self.function).parameters
+        """It makes messages of its own: an async generator that takes none."""
+        return inspect.isasyncgenfunction(self.function) and not taken(self.function)
+
+    @property
+    def configured_by(self) -> str | None:
+        """The name of the parameter that gets its settings."""
+        return next((p.name for p in _parameters(self.function) if _is_config(p.annotation)), None)
 
 
 def node(
@@ -42,9 +51,9 @@ def node(
 
     It gets the value of each message of its input streams, decoded and converted to the type of its
     parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch, and
-    in a `Message[Order]` the value is an `Order`. What it returns or yields is published to its output
-    streams: a value, a `Message`, a list of either, or None for nothing. A plain function runs in a thread.
-    An async generator without a parameter is a source.
+    in a `Message[Order]` the value is an `Order`. A parameter of type `Config[...]` gets its settings. What it
+    returns or yields is published to its output streams: a value, a `Message`, a list of either, or None for
+    nothing. A plain function runs in a thread. An async generator that takes no message is a source.
     """
 
     def mark(function: Function) -> Function:
@@ -61,11 +70,29 @@ def _names(streams: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_impossible(declaration: Declaration) -> None:
-    parameters = len(inspect.signature(declaration.function).parameters)
+    parameters = len(taken(declaration.function))
     if parameters > 1:
         raise NodeError(f"node {declaration.name!r} takes {parameters} parameters; a node takes one, or none")
+    if sum(_is_config(parameter.annotation) for parameter in _parameters(declaration.function)) > 1:
+        raise NodeError(f"node {declaration.name!r} has several parameters for settings; name them in one type")
     if parameters == 0 and not declaration.is_source:
         raise NodeError(f"node {declaration.name!r} has no parameter and is no async generator: it would never run")
+
+
+def taken(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that get what a node reads: all but the one for its settings."""
+    return [parameter for parameter in _parameters(function) if not _is_config(parameter.annotation)]
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
+
+
+def _is_config(annotation: Any) -> bool:
+    # As text where annotations are not evaluated: what it names may not be there yet.
+    if isinstance(annotation, str):
+        return _CONFIG.match(annotation) is not None
+    return get_origin(annotation) is Config
 
 
 def discover(modules: Sequence[str]) -> dict[str, Declaration]:
@@ -103,19 +130,23 @@ def _place(declaration: Declaration) -> str:
     return f"{declaration.function.__module__}.{declaration.function.__qualname__}"
 
 
+Configure = Callable[[Any], Config[Any]]
+"""The live view of the settings of a type. Raises a `NodeError` for a type that cannot be one."""
+
+
 class Call:
     """How a node's function wants its messages."""
 
-    def __init__(self, declaration: Declaration) -> None:
-        self.function = declaration.function
-        wants = _annotation(declaration)
+    def __init__(self, declaration: Declaration, configure: Configure = defaults_only) -> None:
+        self.function = configured(declaration, configure)
+        wants = _annotation(declaration, next((parameter.name for parameter in taken(declaration.function)), None))
         self.takes_batch = get_origin(wants) in (list, Sequence) and _is_message(get_args(wants)[0])
         if self.takes_batch:
             [wants] = get_args(wants)
         self.takes_message = _is_message(wants)
         self._value = next(iter(get_args(wants)), Any) if self.takes_message else wants
-        self.is_async = inspect.iscoroutinefunction(self.function)
-        self.is_generator = inspect.isasyncgenfunction(self.function)
+        self.is_async = inspect.iscoroutinefunction(declaration.function)
+        self.is_generator = inspect.isasyncgenfunction(declaration.function)
 
     def converted(self, message: Message[Any]) -> Message[Any]:
         """The message with its value as the function wants it. May raise a `ValidationError`."""
@@ -128,12 +159,20 @@ class Call:
         return messages[0] if self.takes_message else messages[0].value
 
 
-def _annotation(declaration: Declaration) -> Any:
-    parameters = list(inspect.signature(declaration.function).parameters)
-    if not parameters:
+def configured(declaration: Declaration, configure: Configure) -> Callable[..., Any]:
+    """The function of a node, with its settings given to it where it takes some. May raise a `NodeError`."""
+    name = declaration.configured_by
+    if name is None:
+        return declaration.function
+    [declared] = get_args(_annotation(declaration, name)) or [None]
+    return partial(declaration.function, **{name: configure(declared)})
+
+
+def _annotation(declaration: Declaration, parameter: str | None) -> Any:
+    if parameter is None:
         return Any
     try:
-        return get_type_hints(declaration.function).get(parameters[0], Any)
+        return get_type_hints(declaration.function).get(parameter, Any)
     except Exception as error:  # noqa: BLE001 - an annotation may be any expression
         raise NodeError(f"the annotations of node {declaration.name!r} cannot be read: {error}") from None
 

@@ -11,7 +11,8 @@ import msgspec
 from headgate.core.message import Message
 from headgate.core.position import Oldest
 from headgate.errors import CodecError, NodeError, StreamClosed, TransportError
-from headgate.runtime.node import Call, Declaration, gather, in_thread, results
+from headgate.runtime.config.view import defaults_only
+from headgate.runtime.node import Call, Configure, Declaration, gather, in_thread, results
 from headgate.runtime.stats import NodeStats
 from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import Tasks, backoff, cancel
@@ -23,13 +24,15 @@ _END = object()  # what a generator that has ended gives
 class Node:
     """A declared node with its streams, running."""
 
-    def __init__(self, declaration: Declaration, streams: Mapping[str, Stream]) -> None:
+    def __init__(
+        self, declaration: Declaration, streams: Mapping[str, Stream], configure: Configure = defaults_only
+    ) -> None:
         self.name = declaration.name
         self.declaration = declaration
         self.inputs = [_named(streams, name, declaration) for name in declaration.inputs]
         self.outputs = [_named(streams, name, declaration) for name in declaration.outputs]
         self.stats = NodeStats()
-        self._call = Call(declaration)
+        self._call = Call(declaration, configure)
         self._tasks: list[asyncio.Task[Any]] = []
         self._idle: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -94,7 +97,7 @@ class Node:
             self._idle.discard(task)
 
     async def _produce(self) -> None:
-        async with aclosing(self.declaration.function()) as values:
+        async with aclosing(self._call.function()) as values:
             while not self._stopping:
                 with self._interruptible():
                     value = await anext(values, _END)

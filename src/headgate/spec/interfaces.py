@@ -204,6 +204,17 @@ class CommandSpec(_Common):
     max_batch: int = Field(1000, ge=1, le=100_000, description="The most commands in a batch.")
 
 
+class ConfigSpec(_Common):
+    """Settings that are changed while the service runs: `GET`, `POST` and `DELETE`."""
+
+    kind: Literal["config"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served.")
+    stream: Name = Field(
+        "config", description="The stream that brings the settings; `config` is made in memory when it is not declared."
+    )
+    acks: Name | None = Field(None, description="A stream that gets an acknowledgement of each setting.")
+
+
 class GraphQLSpec(_Bound):
     """Queries and subscriptions."""
 
@@ -211,7 +222,15 @@ class GraphQLSpec(_Bound):
 
 
 InterfaceSpec = Annotated[
-    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | IngestSpec | CommandSpec | GraphQLSpec,
+    MessagesSpec
+    | SseSpec
+    | HttpSpec
+    | HttpStreamSpec
+    | WebSocketSpec
+    | IngestSpec
+    | CommandSpec
+    | ConfigSpec
+    | GraphQLSpec,
     Field(discriminator="kind"),
 ]
 BoundSpec = _Bound

@@ -71,6 +71,7 @@ class CreatePlan:
 
     partitions: int = 1
     replication: int = 1
+    compact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,17 @@ class KafkaPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpPlan:
+    """How other services are asked for their streams."""
+
+    timeout: float = 5.0
+    compress: bool = False
+    answer_bytes: int = 67_108_864
+    headers: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LogPlan:
     """The embedded log. Its path counts from the working directory."""
 
@@ -123,6 +135,7 @@ class ConnectionsPlan:
     """What streams and interfaces connect to."""
 
     kafka: KafkaPlan = field(default_factory=KafkaPlan)
+    http: HttpPlan = field(default_factory=HttpPlan)
     log: LogPlan = LogPlan()
     database: DatabasePlan = field(default_factory=DatabasePlan)
 
@@ -254,13 +267,14 @@ class InterfacePlan:
     socket: SocketPlan | None = None
     ingest: IngestPlan | None = None
     command: CommandPlan | None = None
+    acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 
     @property
     def has_its_own_routes(self) -> bool:
         """Whether its stream is not simply followed or polled at its path."""
-        return self.socket is not None or self.command is not None
+        return self.socket is not None or self.command is not None or self.kind == "config"
 
 
 @dataclass(frozen=True, slots=True)

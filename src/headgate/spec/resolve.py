@@ -18,6 +18,7 @@ from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.interfaces import (
     BoundSpec,
     CommandSpec,
+    ConfigSpec,
     FilterSpec,
     FollowedSpec,
     IngestSpec,
@@ -34,6 +35,7 @@ from headgate.spec.plan import (
     DatabasePlan,
     FilterPlan,
     FollowPlan,
+    HttpPlan,
     IngestPlan,
     InterfacePlan,
     IpcPlan,
@@ -51,7 +53,7 @@ from headgate.spec.plan import (
     SocketPlan,
     StreamPlan,
 )
-from headgate.spec.rules import CODECS, SOURCES, TRANSPORTS, Ground
+from headgate.spec.rules import CODECS, CONFIG, SOURCES, TRANSPORTS, Ground
 from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
 from headgate.spec.schema import Document, ServiceSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
@@ -108,7 +110,9 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     keys = _key_file_problems(checked)
     if found := [*source.problems, *checked.problems, *broken, *wrong, *named, *keys]:
         raise _config_error(source, found, untold=checked.untold)
-    return _plan(source, checked, entities, _sorted(source, rules.warnings(checked.document, ground)))
+    return _plan(
+        source, checked, entities, _sorted(source, [*source.warnings, *rules.warnings(checked.document, ground)])
+    )
 
 
 def _config_error(source: Source, problems: Iterable[Problem], untold: int = 0) -> ConfigError:
@@ -138,7 +142,7 @@ def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnin
     document, tree = checked.document, checked.tree
     return Plan(
         service=_service(document.service, _keys_file(checked)),
-        streams={name: _stream(name, spec, tree) for name, spec in document.streams.items()},
+        streams={name: _stream(name, spec, tree) for name, spec in (_implied(document) | document.streams).items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
         interfaces=tuple(
@@ -200,9 +204,16 @@ def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
     )
 
 
+def _implied(document: Document) -> dict[str, StreamSpec]:
+    """The streams that interfaces name without anybody declaring them."""
+    named = [i.stream for i in document.runtime.web.interfaces if isinstance(i, ConfigSpec)]
+    return {name: StreamSpec.model_validate({"kind": name}) for name in named if name == CONFIG}
+
+
 def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
     return ConnectionsPlan(
         kafka=_same(KafkaPlan, spec.kafka),
+        http=_same(HttpPlan, spec.http),
         log=_same(LogPlan, spec.log, path=Path(spec.log.path)),
         database=_same(DatabasePlan, spec.database),
     )

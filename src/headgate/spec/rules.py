@@ -13,6 +13,7 @@ from headgate.spec.auth import AuthSpec
 from headgate.spec.interfaces import (
     BoundSpec,
     CommandSpec,
+    ConfigSpec,
     FollowedSpec,
     HttpStreamSpec,
     IngestSpec,
@@ -26,7 +27,8 @@ from headgate.spec.values import is_loopback
 from headgate.spec.words import not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
-CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
+CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144", "x5f2"})
+CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
 RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
@@ -217,8 +219,11 @@ def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Ite
 
 
 def _interface(interface: InterfaceSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
-    for key in ("stream", "publish", "request", "response", "dead_letters"):
-        yield from _declared((*path, key), getattr(interface, key, None), key, ground)
+    for key in ("stream", "publish", "request", "response", "dead_letters", "acks"):
+        if not (isinstance(interface, ConfigSpec) and key == "stream" and interface.stream == CONFIG):
+            yield from _declared((*path, key), getattr(interface, key, None), key, ground)
+    if isinstance(interface, ConfigSpec):
+        yield from _config(interface, path, document, ground)
     if isinstance(interface, IngestSpec):
         yield from _declared((*path, "from"), interface.source, "from", ground)
         yield from _ingest(interface, path, document, ground)
@@ -235,6 +240,23 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
+
+
+def _config(interface: ConfigSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    others = [i for i in document.runtime.web.interfaces if isinstance(i, ConfigSpec)]
+    if interface is not others[0]:
+        yield ground.at_value((*path, "kind"), "a service has one interface of kind config")
+    for name, streams in (("stream", interface.stream), ("acks", interface.acks)):
+        stream = document.streams.get(streams or "")
+        if stream is not None and stream.codec.name != "json":
+            words = f"{name} {quoted(streams or '')} has the codec {stream.codec.name}: settings are json"
+            yield ground.at_key(path, words)
+    stream = document.streams.get(interface.stream)
+    if stream is not None and stream.delivery == "queue":
+        yield ground.at_key(path, f"stream {quoted(interface.stream)} has queue delivery: settings are for everybody")
+    if stream is not None and stream.retain.age is not None:
+        words = "settings count until others take their place: leave out retain.age"
+        yield ground.at_key(("streams", interface.stream, "retain"), words)
 
 
 def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:

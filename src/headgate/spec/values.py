@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -145,6 +145,14 @@ def _is_http_url(value: str) -> bool:
     return _is_url(value, ("http", "https")) and bool(urlsplit(value).hostname)
 
 
+def _is_network(value: str) -> bool:
+    try:
+        ip_network(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_database_url(value: str) -> bool:
     # sqlite:///name.db is a file, sqlite:// one that lives in memory.
     return _is_url(value, ("sqlite", "postgresql")) and (value.startswith(("sqlite://", "postgresql://")))
@@ -173,6 +181,7 @@ HttpUrl = Annotated[
 DatabaseUrl = Annotated[
     str, _text(_is_database_url, "a URL such as sqlite:///headgate.db or postgresql://host/name", hidden=True)
 ]
+NetworkText = Annotated[str, _text(_is_network, "a network, such as 10.0.0.0/8 or 192.168.1.7")]
 Secret = Annotated[str, _text(lambda value: len(value) >= 16, "text of 16 characters or more", hidden=True)]
 Character = Annotated[str, _text(lambda value: len(value) == 1, "one character")]
 Option = Annotated[

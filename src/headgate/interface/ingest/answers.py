@@ -1,6 +1,7 @@
 """The answers of an ingest interface, as seed systems know them: `status`, `message`, `entity` and `line`."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from headgate.core.codec import encode_json
@@ -14,7 +15,7 @@ from headgate.interface.exchange import PROBLEM, Request, Response, json
 
 def accepted(entity: str, key: list[Value], now: float, **more: object) -> Response:
     """One message is kept."""
-    return json({"status": "success", "entity": entity, "id": _id(key), "timestamp": _time(now), **more})
+    return json({"status": "success", "entity": entity, "id": _id(key), "timestamp": _time(int(now)), **more})
 
 
 def refused(fault: Fault) -> Response:
@@ -67,5 +68,6 @@ def _id(key: list[Value]) -> object:
     return values[0] if len(values) == 1 else values or None
 
 
-def _time(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@lru_cache(maxsize=1)
+def _time(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,7 +5,6 @@ Whoever lost it cannot commit any more.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -15,6 +14,7 @@ import msgspec
 from headgate.core.position import Position
 from headgate.errors import PositionError
 from headgate.runtime.ingest.database import Database
+from headgate.runtime.whereabouts import is_gone, whereabouts
 from headgate.store.base import Connection
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Lease:
 
     def __init__(self, scope: str, database: Database) -> None:
         self._scope, self._database = scope, database
-        self._me = secrets.token_hex(8)
+        self._me = whereabouts()
         self._state: _State | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -69,14 +69,18 @@ class Lease:
         async with self._database.session() as session:
             known = await self._database.run(session.note, _SCOPE, self._scope)
             old = None if known is None else _decode(known)
-            # An end that is further away than any lease lasts was set by a clock that was wrong.
-            if old and old.owner not in (self._me, "") and 0 < old.until - time.time() <= 2 * SECONDS:
+            if old and self._is_anothers(old):
                 return False
             fresh = _State(self._me, time.time() + SECONDS, old.places if old else {})
             taken = await self._database.run(session.take_note, _SCOPE, self._scope, _encode(fresh), known)
             await self._database.run(session.commit)
         self._state = fresh if taken else None
         return taken
+
+    def _is_anothers(self, state: _State) -> bool:
+        # An end that is further away than any lease lasts was set by a clock that was wrong.
+        holds = 0 < state.until - time.time() <= 2 * SECONDS
+        return holds and state.owner not in ("", self._me) and not is_gone(state.owner)
 
     async def give_back(self) -> None:
         """Let another gate have it at once."""

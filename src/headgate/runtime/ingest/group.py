@@ -4,7 +4,7 @@ There is no timer: while one group is being committed the next one gathers.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,15 +57,15 @@ class Group(Generic[M]):
     def __repr__(self) -> str:
         return f"<Group: {len(self._waiting)} messages waiting>"
 
-    async def keep(self, message: M) -> Kept | Fault:
-        """Keep one message. May raise a `HeadgateError`."""
+    def keep(self, message: M) -> Awaitable[Kept | Fault]:
+        """Keep one message. May raise a `HeadgateError`, also when it is awaited."""
         if len(self._waiting) >= MOST_WAITING:
             raise Busy(f"{len(self._waiting)} messages wait for the database; come again in a moment")
         reply: asyncio.Future[Kept | Fault] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, reply))
         if self._task is None or self._task.done():
             self._task = self._tasks.start("commit messages", self._run())
-        return await reply
+        return reply
 
     async def _run(self) -> None:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headgate.cli.options import DEFAULT_HEADER, ApiKey, ApiKeyHeader, Json, key_headers
+from headgate.cli.options import Json, key_of_environment
 from headgate.errors import HeadgateError
 
 app = typer.Typer(help="Send commands to devices, and see what became of them.", no_args_is_help=True)
@@ -16,11 +16,11 @@ DEFAULT_PATH = "/api/v1/commands"
 Id = Annotated[str, typer.Argument(help="The command's request_id.", show_default=False)]
 
 
-def _client(url: str, path: str, api_key: str | None, header: str) -> Any:
+def _client(url: str, path: str) -> Any:
     from headgate.client.commands import SyncCommandClient
 
-    key_headers(api_key, header)  # refuses what is none
-    return SyncCommandClient(url, api_key or None, api_key_header=header, path=path)
+    api_key, header = key_of_environment()
+    return SyncCommandClient(url, api_key, api_key_header=header, path=path)
 
 
 @app.command()
@@ -36,8 +36,6 @@ def send(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the device's answer.")] = 0.0,
     url: Url = DEFAULT_URL,
     path: Path = DEFAULT_PATH,
-    api_key: ApiKey = None,
-    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """Send a command. Exit 1 when it was not acknowledged, or failed within the time to wait."""
@@ -47,7 +45,7 @@ def send(
         "payload": _value("the payload", payload),
         "protocol": protocol,
     }
-    with _client(url, path, api_key, api_key_header) as client:
+    with _client(url, path) as client:
         sent = client.send(command | dict(map(_field, more or [])), key=key)
         told = client.wait(sent.request_id, wait) if wait else {"status": sent.message, "request_id": sent.request_id}
     _show(told, as_json=as_json)
@@ -61,26 +59,17 @@ def status(
     wait: Annotated[float, typer.Option(help="Seconds to wait until it is settled.")] = 0.0,
     url: Url = DEFAULT_URL,
     path: Path = DEFAULT_PATH,
-    api_key: ApiKey = None,
-    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """Show what became of a command."""
-    with _client(url, path, api_key, api_key_header) as client:
+    with _client(url, path) as client:
         _show(client.wait(request_id, wait), as_json=as_json)
 
 
 @app.command()
-def cancel(
-    request_id: Id,
-    url: Url = DEFAULT_URL,
-    path: Path = DEFAULT_PATH,
-    api_key: ApiKey = None,
-    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
-    as_json: Json = False,
-) -> None:
+def cancel(request_id: Id, url: Url = DEFAULT_URL, path: Path = DEFAULT_PATH, as_json: Json = False) -> None:
     """Cancel a command that is not published yet."""
-    with _client(url, path, api_key, api_key_header) as client:
+    with _client(url, path) as client:
         _show(client.cancel(request_id), as_json=as_json)
 
 
@@ -92,13 +81,11 @@ def list_(
     limit: Annotated[int, typer.Option("-n", help="How many, the newest first.")] = 20,
     url: Url = DEFAULT_URL,
     path: Path = DEFAULT_PATH,
-    api_key: ApiKey = None,
-    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """List commands."""
     asked = {"device_id": device, "command_type": kind, "status": state, "limit": str(limit)}
-    with _client(url, path, api_key, api_key_header) as client:
+    with _client(url, path) as client:
         page = client.commands(**{name: value for name, value in asked.items() if value is not None})
     for row in page["commands"]:
         print(json.dumps(row) if as_json else _line(row))

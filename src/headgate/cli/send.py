@@ -111,8 +111,9 @@ async def _send(
                 try:
                     published = await client.publish(stream, batch)
                 except HeadgateError as error:
-                    before = f"after {outcome.published} acknowledged messages: " if outcome.published else ""
-                    raise HeadgateError(f"{before}{error}") from None
+                    if not outcome.published:
+                        raise
+                    raise HeadgateError(f"after {outcome.published} acknowledged messages: {error}") from None
                 outcome.add(numbered, published)
                 progress.add(len(numbered))
 

@@ -37,7 +37,9 @@ KeyTexts = Annotated[list[KeyText], BeforeValidator(_split, json_schema_input_ty
 class AuthSpec(Spec):
     """Who may come in. Without keys nobody is asked, and only this machine can reach the service."""
 
-    enabled: Switch = Field(None, description="Whether clients are asked who they are; auto: when there are keys.")
+    enabled: Switch = Field(
+        "auto", validate_default=True, description="Whether clients are asked who they are; auto: when there are keys."
+    )
     header: HeaderName = Field("X-API-Key", description="The header that brings a key.")
     keys: KeyTexts = Field(
         default_factory=list,

@@ -22,6 +22,7 @@ HeadgateError
 │   └── StreamClosed     used after close
 ├── Draining             the gate is shutting down
 ├── Overloaded           the gate has more to do than it can
+├── WorkerLost           the process that ran a node's function is gone
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
@@ -182,6 +183,12 @@ class Overloaded(HeadgateError):
     """The gate holds as much of its clients' requests as it may; nothing of this one was read."""
 
     code, status, retriable = "overloaded", 503, True
+
+
+class WorkerLost(HeadgateError):
+    """The process that ran a node's function is gone, and nobody knows what became of the messages that it had."""
+
+    code, retriable = "worker_lost", True
 
 
 class NodeError(HeadgateError):

@@ -198,8 +198,7 @@ class Gate:
     async def _stop_nodes(self, plan: Plan, outdated: set[str]) -> None:
         nodes = declared(plan)
         for name, node in list(self.nodes.items()):
-            touched = outdated.intersection([*node.declaration.inputs, *node.declaration.outputs])
-            if touched or nodes.get(name) != node.declaration:
+            if outdated.intersection(node.streams) or nodes.get(name) != node.declaration:
                 await self.nodes.pop(name).stop(plan.service.drain_seconds)
 
     async def _close_stream(self, name: str) -> None:
@@ -251,7 +250,7 @@ def declared(plan: Plan) -> dict[str, Declaration]:
     for folder in plan.folders:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    wiring = ((node.name, node.input, node.output) for node in plan.nodes.values())
+    wiring = ((node.name, node.input, node.output, node.manners) for node in plan.nodes.values())
     try:
         return wired(discover(plan.runtime.discovery_modules), wiring)
     except HeadgateError:

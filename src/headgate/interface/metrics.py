@@ -122,5 +122,7 @@ _NODE_FACTS = {
     "handled": "messages handled",
     "emitted": "messages made",
     "failed": "messages or runs that failed",
+    "retried": "messages that were tried again",
+    "dead_letters": "messages that were not handled and are kept",
     "restarts": "times it was started again",
 }

@@ -24,6 +24,8 @@ class NodeStats:
     handled: int = 0
     emitted: int = 0
     failed: int = 0
+    retried: int = 0
+    dead_letters: int = 0
     restarts: int = 0
 
 

@@ -169,6 +169,10 @@ def _nodes(document: Document, ground: Ground) -> Iterator[Problem]:
                 path: Path = ("nodes", name, key)
                 path = path if isinstance(find(ground.tree, path), Scalar) else (*path, at)
                 yield from _declared(path, stream, dotted(path), ground)
+        place: Path = ("nodes", name, "dead_letters")
+        yield from _declared(place, node.dead_letters, dotted(place), ground)
+        if node.dead_letters is not None and node.dead_letters in (node.input or ()):
+            yield ground.at_value(place, f"{dotted(place)}: the node reads {ground.show(place)}; use another stream")
 
 
 def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from headgate.core.errand import Fault
 from headgate.core.message import Message
 from headgate.core.position import Oldest
 from headgate.core.schedule import Item, Order, Schedule
@@ -14,7 +15,7 @@ from headgate.errors import Draining, TransportError, WorkerLost
 from headgate.runtime.letters import letter
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import Idle, backoff
-from headgate.runtime.work import Fault, Ran, Runs
+from headgate.runtime.work import Ran, Runs
 from headgate.transport.bell import Bell
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ class Node:
         letters = declaration.manners.dead_letters
         self.dead_letters = None if letters is None else _named(streams, letters, declaration)
         self.stats = NodeStats()
+        self.workers = workers
         self.concurrency = declaration.manners.concurrency or workers
         self._tasks: list[asyncio.Task[Any]] = []
         self._idle = Idle()

@@ -30,6 +30,25 @@ class NodeStats:
 
 
 @dataclass(slots=True)
+class GroupStats:
+    """What became of one group's workers."""
+
+    started: int = 0
+    lost: int = 0
+    cpu_seconds: float = 0.0  # of those that have ended
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """How one group's workers are just now."""
+
+    workers: int
+    portions: int
+    resident_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(slots=True)
 class WebStats:
     """What came in by HTTP: requests and seconds by route, method and status class."""
 

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from headgate.core import errand
 from headgate.core.codec import Codec
+from headgate.core.errand import Fault
 from headgate.core.message import Message
 from headgate.core.output import Output
 from headgate.errors import CodecError
@@ -24,17 +26,6 @@ from headgate.runtime.tasks import is_cancelled
 
 SLICE = 0.01  # seconds after which a portion is handed back although it has not been run to its end
 _RAISED = (Exception, SystemExit, asyncio.CancelledError)  # what a function may raise and be none the worse for
-
-
-class Fault(msgspec.Struct, frozen=True, array_like=True):
-    """Why some messages of a portion, one after the other, could not be handled."""
-
-    index: int
-    count: int
-    reason: str
-    trace: str = ""
-    retriable: bool = False  # it may work at another time
-    timed_out: bool = False
 
 
 @dataclass(slots=True)
@@ -86,6 +77,12 @@ def too_long(timeout: float | None) -> str:
     return f"it took longer than its timeout of {timeout:g} s"
 
 
+def too_large(size: int, limit: int) -> str:
+    """The reason of a fault."""
+    where = "runtime.platform.execution_ipc.max_payload_bytes"
+    return f"{size} bytes do not fit between two processes: {where} is {limit}"
+
+
 class Runs(Protocol):
     """Who runs the portions of one node: this process, or the workers of a group.
 
@@ -101,13 +98,21 @@ class Runs(Protocol):
 class Work:
     """A node's function between the codecs of its streams."""
 
-    def __init__(self, declaration: Declaration, inputs: Mapping[str, Codec[Any]], outputs: Sequence[Output]) -> None:
+    def __init__(
+        self,
+        declaration: Declaration,
+        inputs: Mapping[str, Codec[Any]],
+        outputs: Sequence[Output],
+        *,
+        frame_bytes: int | None = None,
+    ) -> None:
         self.name = declaration.name
         self.timeout = declaration.manners.timeout
         self._call = Call(declaration)
         self._inputs = inputs
         self._outputs = outputs
         self._retries = declaration.manners.retries > 0
+        self._frame_bytes = frame_bytes  # into which each message that it makes has to fit
 
     def __repr__(self) -> str:
         return f"<Work of {self.name}>"
@@ -185,10 +190,17 @@ class Work:
     def _succeed(self, ran: Ran, made: list[Any]) -> None:
         try:
             encoded = [output.encode(made) for output in self._outputs]
+            self._refuse_large(encoded)
         except CodecError as error:
             ran.fail(str(error), retriable=False)
         else:
             ran.succeed(encoded, len(made))
+
+    def _refuse_large(self, encoded: Sequence[Sequence[Message[bytes]]]) -> None:
+        if self._frame_bytes is not None:
+            for message in (message for messages in encoded for message in messages):
+                if not errand.fitting([message], self._frame_bytes):
+                    raise CodecError(too_large(len(message.value), self._frame_bytes))
 
     def _fail(self, ran: Ran, error: BaseException) -> None:
         ran.fail(repr(error), trace="".join(traceback.format_exception(error)))

@@ -5,7 +5,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import Protocol, cast
 
 from headgate.core.frames import Opener, Sealer, Splitter
 from headgate.core.greeting import LIMIT, NONCE, Client, Rules
@@ -19,11 +19,11 @@ BUFFER = 4 * 2**20  # bytes that wait to be sent before senders have to wait
 class Ends(Protocol):
     """Whoever a link belongs to. Both are called in the loop and must not raise."""
 
-    def frame(self, link: "Link", kind: int, payload: bytes) -> None:
+    def frame(self, link: "Link", kind: int, payload: bytes, /) -> None:
         """A frame came that is believed."""
         ...
 
-    def ended(self, link: "Link", reason: HeadgateError | None) -> None:
+    def ended(self, link: "Link", reason: HeadgateError | None, /) -> None:
         """Nothing comes any more; the reason is None when one of the two closed it."""
         ...
 
@@ -55,7 +55,7 @@ class Link(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's are like them, but none of them
         self._transport = transport
         if self.closed:
             transport.abort()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from headgate import __version__
+from headgate.app.calls import Calls
 from headgate.app.command import Commands
 from headgate.app.config import Configuring
 from headgate.app.connect import Connections
@@ -54,6 +55,7 @@ class Gate:
         self.ingest = Ingest(self.tasks)
         self._drained = asyncio.Event()
         self.commands = Commands(self.tasks, self._drained.wait)
+        self.calls = Calls(self.tasks, self._drained.wait)
         self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
@@ -76,6 +78,7 @@ class Gate:
             web=self._web,
             ingest=self.ingest.stats,
             commands=self.commands.stats,
+            replies=self.calls.replies,
             more_health=self.ingest.health,
         )
         self.app = Boundary(
@@ -124,6 +127,7 @@ class Gate:
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
+        await self.calls.become(plan, self.streams, nodes)
         self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
         for node in self.nodes.values():
             if not node.running:
@@ -158,7 +162,7 @@ class Gate:
 
     def _routes(self, plan: Plan) -> list[Route]:
         routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
-        routes += self.config.routes(self._drained.wait)
+        routes += [*self.config.routes(self._drained.wait), *self.calls.routes()]
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -207,7 +211,7 @@ class Gate:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        parts = (self._connections, self.ingest, self.config, self.supervisor)
+        parts = (self._connections, self.ingest, self.config, self.calls, self.supervisor)
         troubles = [*(trouble for part in parts for trouble in part.troubles()), *unread]
         return list(dict.fromkeys([*draining, *troubles]))
 

@@ -88,7 +88,8 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
                 yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
     yield from _auth_warnings(document, ground)
     for index, interface in enumerate(document.runtime.web.interfaces):
-        if interface.policies.model_fields_set:
+        enforced = {"timeout_ms"} if isinstance(interface, HttpSpec) else set()
+        if interface.policies.model_fields_set - enforced:
             policies = ("runtime", "web", "interfaces", index, "policies")
             yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
 

@@ -416,7 +416,8 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: http, path: /quotes}]}}\n",
         [
-            '1:49: this version does not serve "kind: http" with a path yet; leave the path out, and discovered nodes bring their routes'
+            '1:49: "kind: http" with a path needs the key "request", a stream',
+            '1:49: "kind: http" with a path needs the key "response", a stream',
         ],
     ),
     (

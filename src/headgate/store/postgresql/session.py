@@ -123,6 +123,19 @@ class PostgreSQLSession(CommandTable):
             found.append(stage.settle(self._connection, duplicates.get(name, Duplicates.ERROR), thorough=thorough))
         return _joined(found)
 
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[], None]]:
+        with self._translated():
+            self._begin()
+            self._connection.execute(b"SAVEPOINT attempt")
+        yield self._undo_attempt
+        with self._translated():
+            self._connection.execute(b"RELEASE attempt")
+
+    def _undo_attempt(self) -> None:
+        with self._translated():
+            self._connection.execute(b"ROLLBACK TO attempt")
+
     def commit(self) -> None:
         with self._translated():
             if self._connection.info.transaction_status == TransactionStatus.INERROR:

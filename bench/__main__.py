@@ -7,7 +7,11 @@ from importlib import import_module
 
 from bench.table import Row, render
 
+<<<<<<< HEAD
 PARTS = ("startup", "memory", "log", "kafka", "http", "live", "sse", "entities", "ingest")
+=======
+PARTS = ("startup", "memory", "log", "kafka", "http", "sse", "entities", "ingest", "commands")
+>>>>>>> main
 
 
 def main() -> None:

@@ -18,14 +18,30 @@ HeadgateError
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── Busy                 what this request needs has too much to do; come again
+├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
+├── NoReply              nobody answered a request in time
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
+│   │   └── Uncertain    went while it was keeping something: nobody knows what is there
 │   ├── StreamFull       the stream keeps no more (overflow: reject)
 │   ├── StorageFull      the disk keeps no more
 │   └── StreamClosed     used after close
 ├── Draining             the gate is shutting down
 ├── Overloaded           the gate has more to do than it can
+├── FrameRefused         a frame between two processes that is not believed
+│   ├── FrameTooLarge    it says that it is longer than a frame may be
+│   ├── FrameMalformed   it is not what a frame looks like
+│   ├── FrameUnsigned    it has no signature
+│   ├── KindRefused      its kind is unknown, or not for this side
+│   ├── FrameExpired     it is older than a frame may be, or from the future
+│   ├── FrameForged      its signature is not of our key
+│   └── FrameReplayed    it came before
+├── BindRefused          the processes of a service would talk where others could listen
+├── LinkLost             a link between two processes ended, or never was
+├── VersionMismatch      the two sides of a link have no version in common
+├── WorkerLost           the process that ran a node's function is gone
+├── Refusal              a node answers a request with an error
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
@@ -165,10 +181,26 @@ class Busy(HeadgateError):
     code, status, retriable = "busy", 429, True
 
 
+class Unauthorized(HeadgateError):
+    """The gate asks who sends this, and the answer was none. `challenge` is what a client may answer with."""
+
+    code, status = "unauthorized", 401
+
+    def __init__(self, message: str, *, challenge: str = "") -> None:
+        self.challenge = challenge
+        super().__init__(message)
+
+
 class Refused(HeadgateError):
     """The gate does not do this for this client."""
 
     code, status = "refused", 403
+
+
+class NoReply(HeadgateError):
+    """Nobody answered this request in time."""
+
+    code, status, retriable = "timeout", 504, False
 
 
 class TransportError(HeadgateError):
@@ -185,6 +217,10 @@ class Unavailable(TransportError):
     """The broker, the peer or the file is away for now."""
 
     code, status, retriable = "unavailable", 503, True
+
+
+class Uncertain(Unavailable):
+    """It went while it was keeping something: nobody knows what is there."""
 
 
 class StreamFull(TransportError):
@@ -215,6 +251,88 @@ class Overloaded(HeadgateError):
     """The gate holds as much of its clients' requests as it may; nothing of this one was read."""
 
     code, status, retriable = "overloaded", 503, True
+
+
+class FrameRefused(HeadgateError):
+    """A frame between two processes of a service is not believed; the link that it came over is closed."""
+
+    code = "frame_refused"
+
+
+class FrameTooLarge(FrameRefused):
+    """It says that it is longer than a frame may be; nothing of it was read."""
+
+    code = "payload_too_large"
+
+
+class FrameMalformed(FrameRefused):
+    """It is not what a frame looks like."""
+
+    code = "malformed_frame"
+
+
+class FrameUnsigned(FrameRefused):
+    """It has no signature."""
+
+    code = "missing_signature"
+
+
+class KindRefused(FrameRefused):
+    """Its kind is unknown, or nothing that the other side may send."""
+
+    code = "unsupported_kind"
+
+
+class FrameExpired(FrameRefused):
+    """It was made longer ago than a frame may be, or will be made in the future."""
+
+    code = "timestamp_expired"
+
+
+class FrameForged(FrameRefused):
+    """Its signature is not that of our key."""
+
+    code = "invalid_signature"
+
+
+class FrameReplayed(FrameRefused):
+    """It came before, or longer ago than is remembered."""
+
+    code = "replayed_nonce"
+
+
+class BindRefused(HeadgateError):
+    """Frames may only be exchanged on a loopback address."""
+
+    code = "bind_policy"
+
+
+class LinkLost(HeadgateError):
+    """A link between two processes ended, or could not be made."""
+
+    code, status, retriable = "link_lost", 503, True
+
+
+class VersionMismatch(HeadgateError):
+    """The two sides of a link have no version in common: they run different versions of Headgate."""
+
+    code = "version_mismatch"
+
+
+class WorkerLost(HeadgateError):
+    """The process that ran a node's function is gone, and nobody knows what became of the messages that it had."""
+
+    code, retriable = "worker_lost", True
+
+
+class Refusal(HeadgateError):
+    """A node raises it to answer a request with an error: what is wrong with it, an HTTP status and a stable code."""
+
+    def __init__(self, message: str, *, status: int = 400, type: str = "refused") -> None:  # noqa: A002
+        super().__init__(message)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a refusal has a status from 400 to 599, not {status}")
+        self.reply_status, self.reply_type = status, type
 
 
 class NodeError(HeadgateError):

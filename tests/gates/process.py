@@ -72,10 +72,10 @@ class GateProcess:
         assert self._process is not None, "not started"
         return self._process
 
-    def get(self, path: str) -> int | None:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
         """The status of a GET; None when nobody answers."""
         try:
-            return httpx2.get(f"{self.url}{path}", timeout=2, trust_env=False).status_code
+            return httpx2.get(f"{self.url}{path}", headers=headers, timeout=2, trust_env=False).status_code
         except httpx2.HTTPError:
             return None
 
@@ -116,8 +116,13 @@ def gate_process(config: str, folder: Path, **options: object) -> Iterator[GateP
 
 
 def headgate(
-    *arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60
+    *arguments: str,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    timeout: float = 60,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line to its end."""
     command = [sys.executable, "-m", "headgate", *arguments]
-    return subprocess.run(command, check=False, input=stdin, capture_output=True, cwd=cwd, timeout=timeout)
+    env = {**os.environ, **(environ or {})}
+    return subprocess.run(command, check=False, input=stdin, capture_output=True, cwd=cwd, timeout=timeout, env=env)

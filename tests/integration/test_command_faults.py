@@ -56,6 +56,8 @@ def test_a_gate_may_die_at_any_step_and_the_command_goes_once(tmp_path: Path) ->
         assert devices(gate).keys() >= {f"k{step}" for step in acknowledged}
         assert all(push(gate, f"k{step}") == 200 for step in range(1, STEPS + 1))
         assert devices(gate) == Counter(f"k{step}" for step in range(1, STEPS + 1))
+        listed = httpx2.get(f"{gate.url}{PATH}?status=published", trust_env=False).json()["commands"]
+        assert len(listed) == STEPS  # the book survived as well
 
 
 def on_kafka(kafka: KafkaBroker, **more: str) -> dict[str, str]:

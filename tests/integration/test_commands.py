@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.gates.commands import PATH, command, commanding, on
@@ -198,6 +199,29 @@ async def test_a_command_expires_unless_the_device_answers_late(url: str) -> Non
             "acknowledged",
         ]
         assert (await client.status(unpublished))["status"] == "accepted"
+
+
+async def test_who_prefers_to_wait_gets_the_answer_of_the_device(url: str) -> None:
+    async with commanding(url) as client:
+
+        async def push(wait: str, **more: object) -> httpx2.Response:
+            return await client.http.post(PATH, json=command(**more), headers={"Prefer": wait})
+
+        waiting = asyncio.create_task(push("respond-async, wait=30", request_id="a"))
+        async with asyncio.timeout(PATIENCE):
+            while (await client.http.get(f"{PATH}/a/status")).json()["status"] != "published":
+                await asyncio.sleep(0.01)
+        await client.answer("a", status="failed", error="no power")
+        answer = await waiting
+        assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait")
+        assert (answer.json()["success"], answer.json()["status"], answer.json()["detail"]) == (
+            True,
+            "failed",
+            "no power",
+        )
+        late = await push("wait=1")
+        assert (late.status_code, late.json()["status"]) == (202, "published")
+        assert late.headers["location"] == f"{PATH}/{late.json()['request_id']}/status"
 
 
 async def test_commands_are_listed_by_what_they_are(url: str) -> None:

@@ -11,6 +11,8 @@ import httpx
 import httpx2
 import pytest
 
+from headgate.client import SyncCommandClient
+from headgate.errors import Unauthorized
 from tests.gates.process import GateProcess, headgate
 from tests.services.kafka import KafkaBroker
 
@@ -148,3 +150,19 @@ def test_the_same_on_kafka_with_the_settings_of_the_seed(tmp_path: Path, kafka: 
         described = httpx2.get(f"{gate.url}/openapi.json", trust_env=False).json()
         assert (described["info"]["title"], described["info"]["version"]) == ("Pusher", "3.2.1")
         assert "Command processed" not in gate.log()
+
+
+def test_with_keys_nobody_without_one_commands_devices(tmp_path: Path) -> None:
+    environ = {"API_KEYS": "alpha,beta", "API_KEY_HEADER": "X-Key"}
+    for gate in started(tmp_path, environ=environ):
+        path = f"{gate.url}/api/v1/commands"
+        body = {"device_id": "d", "command_type": "reboot", "payload": {}, "protocol": "mqtt"}
+        for headers in ({}, {"X-Key": "gamma"}, {"X-API-Key": "alpha"}):
+            refused = httpx2.post(path, json=body, headers=headers, trust_env=False)
+            assert (refused.status_code, set(refused.json())) == (401, {"error", "type"})
+        assert httpx2.post(path, json=body, headers={"X-Key": "beta"}, trust_env=False).status_code == 200
+        assert headgate("command", "list", "--url", gate.url).returncode == 1
+        with SyncCommandClient(gate.url, "beta", api_key_header="X-Key") as client:
+            assert client.push_command(**body)
+        with SyncCommandClient(gate.url) as client, pytest.raises(Unauthorized):
+            client.send(body)

@@ -17,8 +17,3 @@ def test_a_mirror_of_a_service_that_is_killed_has_all_in_order_once() -> None:
 def test_a_clock_that_jumps_ends_no_wait_early_or_late() -> None:
     result = http_campaign.row_20(0.15)
     assert result.passed, result.figures
-
-
-def test_nothing_is_asked_where_nothing_shall_be() -> None:
-    result = http_campaign.row_30(1)
-    assert result.passed, result.figures

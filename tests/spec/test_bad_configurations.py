@@ -311,19 +311,19 @@ BAD = [
     (
         "service: {host: 0.0.0.0}\n",
         [
-            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: example.org}\n",
         [
-            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: '::'}\n",
         [
-            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
@@ -422,6 +422,19 @@ BAD = [
     (
         "runtime: {platform: {process_groups: [{name: a}, {name: a}]}}\n",
         ['1:57: "a" is the name of the group on line 1 already'],
+    ),
+    (
+        "streams: {lost: {}}\nnodes: {alarm: {dead_letters: lots}}\n",
+        ['2:31: nodes.alarm.dead_letters: there is no stream "lots"; did you mean "lost"?'],
+    ),
+    (
+        "streams: {a: {}}\nnodes: {alarm: {input: a, dead_letters: a}}\n",
+        ['2:41: nodes.alarm.dead_letters: the node reads "a"; use another stream'],
+    ),
+    ("nodes: {alarm: {retries: -1}}\n", ["1:26: nodes.alarm.retries must be at least 0, not -1"]),
+    (
+        "nodes: {alarm: {order: newest}}\n",
+        ['1:24: nodes.alarm.order: "newest" is not one of stream, key, none'],
     ),
     (
         "runtime: {platform: {execution_ipc: {auth: {secret_mode: static}}}}\n",

@@ -1,12 +1,11 @@
 """`headgate command`: send commands to devices through a running gate, and see what became of them."""
 
 import json
-import os
 from typing import Annotated, Any
 
 import typer
 
-from headgate.cli.options import Json
+from headgate.cli.options import Json, key_of_environment
 from headgate.errors import HeadgateError
 
 app = typer.Typer(help="Send commands to devices, and see what became of them.", no_args_is_help=True)
@@ -15,13 +14,13 @@ Url = Annotated[str, typer.Option("--url", help="The gate's address.")]
 Path = Annotated[str, typer.Option("--path", help="Where its command interface is.")]
 DEFAULT_PATH = "/api/v1/commands"
 Id = Annotated[str, typer.Argument(help="The command's request_id.", show_default=False)]
-API_KEY = "HEADGATE_API_KEY"  # in the environment: what stands in a command line can be seen by others
 
 
 def _client(url: str, path: str) -> Any:
     from headgate.client.commands import SyncCommandClient
 
-    return SyncCommandClient(url, os.environ.get(API_KEY), path=path)
+    api_key, header = key_of_environment()
+    return SyncCommandClient(url, api_key, api_key_header=header, path=path)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url
+from headgate.cli.options import DEFAULT_URL, Json, Url, key_headers, key_of_environment
 
 if TYPE_CHECKING:
     from headgate.client.config import ConfigClient
@@ -81,7 +81,10 @@ async def _watch(url: str, path: str, limit: int | None, as_json: bool) -> None:
 
     shown: dict[str, Any] = {}
     count = 0
-    async with ConfigClient(url, path=path) as client, aclosing(client.changes()) as changes:
+    async with (
+        ConfigClient(url, path=path, headers=key_headers(*key_of_environment())) as client,
+        aclosing(client.changes()) as changes,
+    ):
         async for values in changes:
             for key in sorted(shown.keys() | values.keys()):
                 if key in values and (key not in shown or shown[key] != values[key]):
@@ -97,7 +100,7 @@ def _ask(url: str, path: str, question: "Callable[[ConfigClient], Awaitable[dict
     from headgate.client.config import ConfigClient
 
     async def ask() -> dict[str, Any]:
-        async with ConfigClient(url, path=path) as client:
+        async with ConfigClient(url, path=path, headers=key_headers(*key_of_environment())) as client:
             return await question(client)
 
     return asyncio.run(ask())

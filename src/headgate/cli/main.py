@@ -15,6 +15,7 @@ from headgate.cli import (
     doctor,
     generate_ingestion,
     ingest,
+    keys,
     new,
     run,
     schema,
@@ -22,7 +23,7 @@ from headgate.cli import (
     tail,
     up,
 )
-from headgate.errors import ConfigError, HeadgateError, NodeError
+from headgate.errors import ConfigError, HeadgateError, NodeError, Unauthorized
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
 
@@ -38,6 +39,7 @@ for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, 
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
 app.add_typer(commands.app, name="command")
 app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:
@@ -63,7 +65,8 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(WRONG)
     except HeadgateError as error:
-        print(f"headgate: {error}", file=sys.stderr)
+        hint = "; set HEADGATE_API_KEY" if isinstance(error, Unauthorized) else ""
+        print(f"headgate: {error}{hint}", file=sys.stderr)
         sys.exit(WRONG if isinstance(error, NodeError) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough

@@ -21,6 +21,7 @@ from headgate.errors import (
     Refused,
     TooLate,
     TransportError,
+    Unauthorized,
     Unavailable,
 )
 
@@ -28,7 +29,7 @@ logger = logging.getLogger("headgate.client")
 _AGAIN = (0, 408, 425, 429, 502, 503, 504)  # 0: nobody answered
 _KINDS: Mapping[int, type[HeadgateError]] = {
     400: InvalidCommand,
-    401: Refused,
+    401: Unauthorized,
     403: Refused,
     404: NotFound,
     409: TooLate,

@@ -12,15 +12,23 @@ from headgate.errors import (
     BadRequest,
     HeadgateError,
     NotFound,
+    Refused,
     SettingConflict,
     SettingRefused,
+    Unauthorized,
     Unavailable,
 )
 
 logger = logging.getLogger("headgate.client")
 _WAIT_SECONDS = 30
 _RETRY_SECONDS = 0.5
-_KINDS: Mapping[int, type[HeadgateError]] = {404: NotFound, 409: SettingConflict, 422: SettingRefused}
+_KINDS: Mapping[int, type[HeadgateError]] = {
+    401: Unauthorized,
+    403: Refused,
+    404: NotFound,
+    409: SettingConflict,
+    422: SettingRefused,
+}
 
 
 class ConfigClient:

@@ -20,7 +20,9 @@ from headgate.errors import (
     HeadgateError,
     NotFound,
     PositionError,
+    Refused,
     StreamFull,
+    Unauthorized,
     Unavailable,
 )
 
@@ -164,7 +166,13 @@ class StreamClient:
 
     def _refusal(self, answer: httpx2.Response, content: Mapping[str, Any]) -> HeadgateError:
         reason = content.get("error") or f"{self._url} answered {answer.status_code}"
-        kinds = {404: NotFound, 413: BodyTooLarge, 429: StreamFull}
+        kinds: dict[int, type[HeadgateError]] = {
+            401: Unauthorized,
+            403: Refused,
+            404: NotFound,
+            413: BodyTooLarge,
+            429: StreamFull,
+        }
         kind = kinds.get(answer.status_code, Unavailable if answer.status_code >= 500 else BadRequest)
         return kind(str(reason))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from random import getrandbits
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded
+from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded, Unauthorized
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -20,6 +20,8 @@ from headgate.interface.exchange import (
     respond,
     start_of,
 )
+from headgate.interface.identity.caller import STRANGER
+from headgate.interface.identity.guard import Guard
 from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
@@ -38,6 +40,7 @@ class Boundary:
     def __init__(self, *, behind: App, stats: WebStats, request_limit: int, clock: Callable[[], float]) -> None:
         self.router = Router(())
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
+        self.guard: Guard | None = None  # None: nobody is asked who they are
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -95,6 +98,7 @@ class Boundary:
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
+            self._identify(request, None)
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -114,11 +118,12 @@ class Boundary:
     async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
         route = self.router.find(request.method, path)
         allowed = [] if route else self.router.allowed(path)
-        if route is None and not allowed:
+        response = self._turned_away(request, route)
+        if response is None and route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
         try:
-            response = await self._answer(request, route, allowed)
+            response = response or await self._answer(request, route, allowed)
             if response.is_plain and send.whole(response):
                 return
             if response.live is not None and request.method != "HEAD":
@@ -127,6 +132,29 @@ class Boundary:
                 await respond(request, response, send)
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
+
+    def _turned_away(self, request: Request, route: Route | None) -> Response | None:
+        """The answer to somebody who is not let in.
+
+        The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
+        """
+        try:
+            self._identify(request, route)
+        except Unauthorized as error:
+            self._stats.count_error(error.code)
+            return ((route and route.failure) or render)(error, request)
+        return None
+
+    def _identify(self, request: Request, route: Route | None) -> None:
+        """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
+        if self.guard is None:
+            return
+        try:
+            request.caller = self.guard.caller(request.scope["headers"])
+        except Unauthorized:
+            if route is None or not route.public:
+                raise
+            request.caller = STRANGER
 
     async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
         if route is None:
@@ -204,6 +232,8 @@ def render(error: HeadgateError, request: Request) -> Response:
     response.failed = error.code
     if error.retriable:
         response.headers["Retry-After"] = "1"
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, BodyTooLarge):
         response.headers["Connection"] = "close"
     response.unread = isinstance(error, BodyTooLarge | Draining | Overloaded)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from headgate.core.codec import encode_json
 from headgate.errors import BadRequest, BodyTooLarge
+from headgate.interface.identity.caller import ANYONE
 from headgate.interface.workload import Workload
 
 Scope = MutableMapping[str, Any]
@@ -34,6 +35,7 @@ class Request:
         "_held",
         "_query",
         "_workload",
+        "caller",
         "id",
         "limit",
         "method",
@@ -60,6 +62,7 @@ class Request:
         self.id = id
         self.receive = receive
         self.read = False  # the body, to its end
+        self.caller = ANYONE
         self.values: Mapping[str, str] = {}  # that stand in the path for names
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
@@ -207,7 +210,7 @@ class Response:
 
 def json(value: Any, status: int = 200, **headers: str) -> Response:
     """A JSON response. Header names are given with underscores."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    named = {name.replace("_", "-"): text for name, text in headers.items()} if headers else {}
     return Response(status, encode_json(value), headers=named)
 
 

@@ -11,7 +11,9 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from headgate.interface.visitors import Visitors
+from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import DURATIONS, CommandStats, Durations, IngestStats, WebStats
 from headgate.runtime.stream import Stream
@@ -20,11 +22,13 @@ from headgate.runtime.stream import Stream
 def expose(
     streams: Mapping[str, Stream],
     nodes: Mapping[str, Node],
+    supervisor: Supervisor,
     hubs: Mapping[str, Hub],
     visitors: Visitors,
     web: WebStats,
     ingest: IngestStats,
     commands: Mapping[str, CommandStats],
+    replies: Mapping[str, Replies],
     dropped: Mapping[str, int],
     *,
     ready: bool,
@@ -32,7 +36,17 @@ def expose(
     """All counters, as text."""
     registry = CollectorRegistry()
     metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
-    registry.register(_Snapshot([*metrics, *_ingest_metrics(ingest), *_command_metrics(commands)]))
+    registry.register(
+        _Snapshot(
+            [
+                *metrics,
+                *_group_metrics(supervisor),
+                *_ingest_metrics(ingest),
+                *_command_metrics(commands),
+                *_reply_metrics(replies),
+            ],
+        )
+    )
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -70,6 +84,22 @@ def _metrics(
         counts = {(name,): getattr(node.stats, fact) for name, node in nodes.items()}
         yield _counter(f"headgate_node_{fact}", help_text, ["node"], counts)
     yield from _web_metrics(web)
+
+
+def _group_metrics(supervisor: Supervisor) -> Iterator[Metric]:
+    groups = supervisor.groups
+    for fact, help_text in _GROUP_GAUGES.items():
+        gauge = GaugeMetricFamily(f"headgate_group_{fact}", help_text, labels=["group"])
+        for name, group in groups.items():
+            gauge.add_metric([name], getattr(group.statistics(), fact))
+        yield gauge
+    for fact, help_text in _GROUP_COUNTERS.items():
+        counts = {(name,): getattr(group.stats, fact) for name, group in groups.items()}
+        yield _counter(f"headgate_group_workers_{fact}", help_text, ["group"], counts)
+    cpu = {(name,): group.statistics().cpu_seconds for name, group in groups.items()}
+    yield _counter("headgate_group_cpu_seconds", "processor time of its workers", ["group"], cpu)
+    refused = {(code,): count for code, count in supervisor.refused.items()}
+    yield _counter("headgate_ipc_refused", "links between processes that were ended, and why", ["code"], refused)
 
 
 def _visitor_metrics(hubs: Mapping[str, Hub], visitors: Visitors) -> Iterator[Metric]:
@@ -112,6 +142,20 @@ def _command_metrics(commands: Mapping[str, CommandStats]) -> Iterator[Metric]:
     yield duration
 
 
+def _reply_metrics(replies: Mapping[str, Replies]) -> Iterator[Metric]:
+    for fact, help_text in _REPLY_FACTS.items():
+        yield _counter(
+            f"headgate_replies_{fact}",
+            help_text,
+            ["stream"],
+            {(name,): getattr(its.stats, fact) for name, its in replies.items()},
+        )
+    waiting = GaugeMetricFamily("headgate_replies_in_flight", "requests that wait for a reply", labels=["stream"])
+    for name, its in replies.items():
+        waiting.add_metric([name], its.in_flight)
+    yield waiting
+
+
 def _add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
     total, buckets = 0, []
     for bound, count in zip([*DURATIONS, inf], durations.counts, strict=True):
@@ -134,9 +178,25 @@ _STREAM_FACTS = {
     "delivered": "messages given to readers",
     "missed": "messages that readers were too late for",
 }
+_REPLY_FACTS = {
+    "registered": "requests that waited for a reply",
+    "completed": "requests that got one",
+    "cancelled": "requests whose client went first",
+    "expired": "requests that got none in time",
+    "duplicate_terminal": "second replies to a request",
+    "late_reply_drop": "replies to requests that nobody waited for any longer",
+}
 _NODE_FACTS = {
     "handled": "messages handled",
     "emitted": "messages made",
     "failed": "messages or runs that failed",
+    "retried": "messages that were tried again",
+    "dead_letters": "messages that were not handled and are kept",
     "restarts": "times it was started again",
 }
+_GROUP_GAUGES = {
+    "workers": "workers that take messages just now",
+    "portions": "portions of messages that its workers have in hand",
+    "resident_bytes": "memory of its workers",
+}
+_GROUP_COUNTERS = {"started": "processes started", "lost": "processes that ended by themselves"}

@@ -9,7 +9,9 @@ from headgate.errors import TransportError
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
+from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import CommandStats, IngestStats, WebStats
 from headgate.runtime.stream import Stream
@@ -29,36 +31,41 @@ class Ops:
         issues: Callable[[], Sequence[str]],
         streams: Mapping[str, Stream],
         nodes: Mapping[str, Node],
+        supervisor: Supervisor,
         hubs: Mapping[str, Hub],
         visitors: Visitors,
         polled: Mapping[str, Stream],
         web: WebStats,
         ingest: IngestStats,
         commands: Mapping[str, CommandStats],
+        replies: Mapping[str, Replies],
         more_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._info = info
         self._issues = issues
         self._streams = streams
         self._nodes = nodes
+        self._supervisor = supervisor
         self._hubs = hubs
         self._visitors = visitors
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
         self._ingest = ingest
         self._commands = commands
+        self._replies = replies
         self._more_health = more_health
 
     def routes(self) -> list[Route]:
         """The routes that are always there, also while the gate shuts down."""
         return [
-            _route("/health", self.health, "Is the process alive?", "healthy"),
+            _route("/health", self.health, "Is the process alive?", "healthy", public=True),
             _route(
                 "/ready",
                 self.ready,
                 "Can it do its work?",
                 "ready",
                 Answer(503, "Not now; `issues` says why."),
+                public=True,
             ),
             _route("/info", self.info, "What runs here?", "name, versions, uptime"),
             _route("/metrics", self.metrics, "Counters in Prometheus form", "counters", media=METRICS),
@@ -78,9 +85,10 @@ class Ops:
         extents = await _extents(self._polled)
         return [(path, None if isinstance(extent, str) else extent.messages) for path, extent in extents.items()]
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         if issues := self._issues():
-            return json({"status": "not ready", "issues": "; ".join(issues)}, 503)
+            told = {"issues": "; ".join(issues)} if request.caller.known else {}  # they name hosts and files
+            return json({"status": "not ready"} | told, 503)
         return json({"status": "ready"})
 
     async def info(self, _: Request) -> Response:
@@ -115,11 +123,13 @@ class Ops:
         body = expose(
             self._streams,
             self._nodes,
+            self._supervisor,
             self._hubs,
             self._visitors,
             self._web,
             self._ingest,
             self._commands,
+            self._replies,
             drops,
             ready=not self._issues(),
         )
@@ -133,10 +143,11 @@ def _route(
     meaning: str,
     *more: Answer,
     media: str = JSON,
+    public: bool = False,
 ) -> Route:
     schema = {"type": "object"} if media == JSON else {"type": "string"}
     answers = [Answer(200, meaning, {media: schema}), *more]
-    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True)
+    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True, public=public)
 
 
 async def _extents(streams: Mapping[str, Stream]) -> dict[str, Extent | str]:

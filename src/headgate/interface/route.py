@@ -45,6 +45,7 @@ class Route:
     body: dict[str, dict[str, Any]] = field(default_factory=dict)  # media type -> schema
     answers: Sequence[Answer] = ()
     open_while_draining: bool = False
+    public: bool = False  # for those, too, who do not say who they are
     failure: Failure | None = None  # what an error looks like here, where that is not as everywhere
 
 

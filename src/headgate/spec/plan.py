@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
@@ -38,6 +39,16 @@ class LimitsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthPlan:
+    """Who may come in."""
+
+    enabled: bool = False
+    header: str = "X-API-Key"
+    keys: tuple[ApiKey, ...] = field(default=(), repr=False)
+    keys_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """The service itself."""
 
@@ -45,6 +56,7 @@ class ServicePlan:
     host: str = "127.0.0.1"
     port: int = 8080
     open: bool = False
+    auth: AuthPlan = AuthPlan()
     drain_seconds: float = 10.0
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()
@@ -135,6 +147,7 @@ class NodePlan:
     name: str
     input: tuple[str, ...] | None = None
     output: tuple[str, ...] | None = None
+    manners: Mapping[str, object] = field(default_factory=dict)  # what it says of the others, by name
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 
 
@@ -258,6 +271,11 @@ class InterfacePlan:
     acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether a request waits for its reply there."""
+        return self.kind == "http" and self.path is not None
 
     @property
     def has_its_own_routes(self) -> bool:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from headgate.core.api_keys import ApiKey, read_key
 from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
-from headgate.spec import load, rules
+from headgate.spec import key_file, load, rules
+from headgate.spec.auth import AuthSpec
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
 from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.interfaces import (
@@ -25,6 +27,7 @@ from headgate.spec.interfaces import (
 )
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
+    AuthPlan,
     CommandPlan,
     CommandTypePlan,
     ConnectionsPlan,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="DataclassInstance")
 
 _INTERFACES = ("runtime", "web", "interfaces")
+_KEYS_FILE = ("service", "auth", "keys_file")
 _NANOSECONDS = 1_000_000_000
 
 
@@ -103,7 +107,8 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     broken = islice(rules.problems(checked.document, ground), MOST_PROBLEMS)
     entities, wrong = _entities(checked.document, checked.tree)
     named = rules.entity_problems(checked.document, entities, ground)
-    if found := [*source.problems, *checked.problems, *broken, *wrong, *named]:
+    keys = _key_file_problems(checked)
+    if found := [*source.problems, *checked.problems, *broken, *wrong, *named, *keys]:
         raise _config_error(source, found, untold=checked.untold)
     return _plan(
         source, checked, entities, _sorted(source, [*source.warnings, *rules.warnings(checked.document, ground)])
@@ -136,7 +141,7 @@ def _stream_names(tree: Node) -> Collection[str]:
 def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnings: tuple[Problem, ...]) -> Plan:
     document, tree = checked.document, checked.tree
     return Plan(
-        service=_service(document.service),
+        service=_service(document.service, _keys_file(checked)),
         streams={name: _stream(name, spec, tree) for name, spec in (_implied(document) | document.streams).items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
@@ -162,8 +167,24 @@ def _same(plan: type[P], spec: BaseModel, **given: Any) -> P:
     return plan(**{name: tuple(v) if isinstance(v, list) else v for name, v in copied.items()}, **given)
 
 
-def _service(spec: ServiceSpec) -> ServicePlan:
-    return _same(ServicePlan, spec, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+def _service(spec: ServiceSpec, keys_file: Path | None) -> ServicePlan:
+    auth = _same(AuthPlan, spec.auth, enabled=rules.asks(spec.auth), keys=_keys(spec.auth), keys_file=keys_file)
+    return _same(ServicePlan, spec, auth=auth, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+
+
+def _keys(spec: AuthSpec) -> tuple[ApiKey, ...]:
+    return tuple(read_key(text, f"key-{number}") for number, text in enumerate(spec.keys, 1))
+
+
+def _keys_file(checked: Checked) -> Path | None:
+    name = checked.document.service.auth.keys_file
+    return None if name is None else _from_its_file(name, _KEYS_FILE, checked.tree)
+
+
+def _key_file_problems(checked: Checked) -> Iterator[Problem]:
+    path = _keys_file(checked)
+    if path is not None:
+        yield from key_file.problems(path, value_mark(checked.tree, _KEYS_FILE))
 
 
 def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
@@ -199,7 +220,10 @@ def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
 
 
 def _node(name: str, document: Document, tree: Node) -> NodePlan:
-    return _same(NodePlan, document.nodes[name], name=name, mark=key_mark(tree, ("nodes", name)))
+    spec = document.nodes[name]
+    given = spec.model_dump(exclude={"input", "output"}, exclude_none=True)
+    manners = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return _same(NodePlan, spec, name=name, manners=manners, mark=key_mark(tree, ("nodes", name)))
 
 
 def _mark(tree: Node, at: int) -> Mark:

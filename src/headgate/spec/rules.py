@@ -4,15 +4,18 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from headgate.core.api_keys import SHORTEST_SAFE, is_guessable
 from headgate.core.entity import Entity
 from headgate.core.json_schema import BadSchema, compile_schema
 from headgate.core.nearest import nearest
 from headgate.errors import Problem
+from headgate.spec.auth import AuthSpec
 from headgate.spec.interfaces import (
     BoundSpec,
     CommandSpec,
     ConfigSpec,
     FollowedSpec,
+    HttpSpec,
     HttpStreamSpec,
     IngestSpec,
     InterfaceSpec,
@@ -73,15 +76,30 @@ def problems(document: Document, ground: Ground) -> Iterator[Problem]:
 
 def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
     """What is accepted, but does nothing in this version."""
-    if document.runtime.platform.process_groups:
-        yield ground.at_key(_GROUPS, "process groups are accepted, but this version runs all in one process")
-    elif document.runtime.bootstrap.mode == "process_supervisor":
-        path = ("runtime", "bootstrap", "mode")
-        yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
+    groups = document.runtime.platform.process_groups
+    if groups and document.runtime.bootstrap.mode == "inline":
+        words = (
+            "process groups are processes with runtime.bootstrap.mode: process_supervisor; without it all runs in one"
+        )
+        yield ground.at_key(_GROUPS, words)
+    for at, group in enumerate(groups):
+        for key in ("runners", "services"):
+            if getattr(group, key):
+                yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
+    yield from _auth_warnings(document, ground)
     for index, interface in enumerate(document.runtime.web.interfaces):
         if interface.policies.model_fields_set:
             policies = ("runtime", "web", "interfaces", index, "policies")
             yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
+
+
+def _auth_warnings(document: Document, ground: Ground) -> Iterator[Problem]:
+    service, auth = document.service, ("service", "auth")
+    if has_keys(service.auth) and not asks(service.auth):
+        yield ground.at_key((*auth, "enabled"), "there are keys, but service.auth.enabled is false: nobody is asked")
+    elif not is_loopback(service.host) and any(map(is_guessable, service.auth.keys)):
+        words = f"a key has less than {SHORTEST_SAFE} characters and can be guessed; make one with `headgate keys new`"
+        yield ground.at_key((*auth, "keys"), words)
 
 
 def entity_problems(document: Document, entities: Sequence[Entity], ground: Ground) -> Iterator[Problem]:
@@ -107,14 +125,28 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    if document.service.open or is_loopback(document.service.host):
+    auth = document.service.auth
+    if auth.enabled and not has_keys(auth):
+        place = ("service", "auth", "enabled")
+        yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")
+    if document.service.open or is_loopback(document.service.host) or asks(auth):
         return
     path = ("service", "host")
     yield ground.at_value(
         path,
         f"{dotted(path)}: {ground.show(path)} can be reached by others, and nothing asks them who they are;"
-        " listen on 127.0.0.1, or say that it may be with service.open: true",
+        " set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true",
     )
+
+
+def has_keys(auth: AuthSpec) -> bool:
+    """Whether anybody can say who they are."""
+    return bool(auth.keys) or auth.keys_file is not None
+
+
+def asks(auth: AuthSpec) -> bool:
+    """Whether clients are asked who they are."""
+    return has_keys(auth) and auth.enabled is not False
 
 
 def _stream(name: str, stream: StreamSpec, ground: Ground) -> Iterator[Problem]:
@@ -182,6 +214,10 @@ def _nodes(document: Document, ground: Ground) -> Iterator[Problem]:
                 path: Path = ("nodes", name, key)
                 path = path if isinstance(find(ground.tree, path), Scalar) else (*path, at)
                 yield from _declared(path, stream, dotted(path), ground)
+        place: Path = ("nodes", name, "dead_letters")
+        yield from _declared(place, node.dead_letters, dotted(place), ground)
+        if node.dead_letters is not None and node.dead_letters in (node.input or ()):
+            yield ground.at_value(place, f"{dotted(place)}: the node reads {ground.show(place)}; use another stream")
 
 
 def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Iterator[Problem]:
@@ -205,7 +241,9 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
         yield from _command(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
-    if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
+    if isinstance(interface, HttpSpec) and interface.path is not None:
+        yield from _call(interface, path, document, ground)
+    elif isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
         yield ground.at_value(
             (*path, "path"),
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
@@ -274,6 +312,17 @@ def _command_types(document: Document, ground: Ground) -> Iterator[Problem]:
             except BadSchema as error:
                 path = ("commands", name, "payload")
                 yield ground.at_key(path, f"{dotted(path)} is no JSON Schema: {error}")
+
+
+def _call(interface: HttpSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    for key in ("request", "response"):
+        name = getattr(interface, key)
+        if name is None:
+            yield ground.at_value((*path, "path"), f'"kind: http" with a path needs the key "{key}", a stream')
+    stream = document.streams.get(interface.response or "")
+    if stream is not None and stream.delivery == "queue":
+        words = "has queue delivery: each gate looks for its own replies, so use broadcast"
+        yield ground.at_value((*path, "response"), f"{ground.show((*path, 'response'))} {words}")
 
 
 def _follows(interface: BoundSpec) -> bool:

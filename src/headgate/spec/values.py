@@ -26,6 +26,9 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+_TEMPLATE = re.compile(
+    r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)(/((?!\.{1,2}(/|$))[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]{0,63}\}))*"
+)
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -167,11 +170,16 @@ Route = Annotated[
     str,
     _text(_ROUTE.fullmatch, "a path such as /results/latest: letters, digits and . _ ~ - between single slashes"),
 ]
+Template = Annotated[
+    str,
+    _text(_TEMPLATE.fullmatch, "a path such as /quotes or /quotes/{item}: letters, digits and . _ ~ -, and {names}"),
+]
 ParameterName = Annotated[
     str, _text(_PARAMETER.fullmatch, "a name of letters, digits, _ . and -, up to 64, that starts with a letter")
 ]
 EventName = Annotated[str, _text(_PARAMETER.fullmatch, "an event's name: letters, digits, _ . and -, up to 64")]
 Origin = Annotated[str, _text(_ORIGIN.fullmatch, "a site as browsers name it, such as https://plant.example:8443")]
+HeaderName = Annotated[str, _text(_HEADER.fullmatch, "the name of a header, such as X-API-Key")]
 Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with dots between: attributes.name")]
 Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[
@@ -180,7 +188,6 @@ HttpUrl = Annotated[
 DatabaseUrl = Annotated[
     str, _text(_is_database_url, "a URL such as sqlite:///headgate.db or postgresql://host/name", hidden=True)
 ]
-HeaderName = Annotated[str, _text(_HEADER.fullmatch, "the name of a header, such as X-API-Key")]
 NetworkText = Annotated[str, _text(_is_network, "a network, such as 10.0.0.0/8 or 192.168.1.7")]
 Secret = Annotated[str, _text(lambda value: len(value) >= 16, "text of 16 characters or more", hidden=True)]
 Character = Annotated[str, _text(lambda value: len(value) == 1, "one character")]

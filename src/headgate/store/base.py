@@ -64,6 +64,14 @@ class Session(Protocol):
         """
         ...
 
+    def insert(self, block: Block) -> bool:
+        """Insert every row at full speed and commit, or none of them, and tell which. No transaction may be open.
+
+        It waits for other transactions as little as an offer does. Raises `Uncertain` when the database went while it
+        was committing.
+        """
+        ...
+
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         """Insert every row that the database takes, and tell what became of the others.
 
@@ -73,7 +81,7 @@ class Session(Protocol):
         ...
 
     def commit(self) -> None:
-        """Keep what was done since the last commit. When it returns, it is safe."""
+        """Keep what was done since the last commit. When it returns, it is safe; `Uncertain` is as in `insert`."""
         ...
 
     def rollback(self) -> None:

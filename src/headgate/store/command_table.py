@@ -98,6 +98,10 @@ class CommandTable(ABC):
     def _done_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Do this for each row, in the transaction, and tell for each how many rows it touched."""
 
+    @abstractmethod
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Do this for each row, in the transaction, as fast as it goes."""
+
     def accept_commands(self, rows: Sequence[CommandRow]) -> list[CommandRow | None]:
         inserted = self._done_each(_ACCEPT, [_values(row) for row in rows])
         return [None if done else self._there(row) for row, done in zip(rows, inserted, strict=True)]
@@ -108,7 +112,7 @@ class CommandTable(ABC):
         return next((other for other in found if row.key is not None and other.key == row.key), found[0])
 
     def advance_commands(self, scope: str, steps: Sequence[Step]) -> None:
-        self._done_each(_ADVANCE, [_step(scope, step) for step in steps])
+        self._done_many(_ADVANCE, [_step(scope, step) for step in steps])
 
     def find_commands(self, scope: str, request_ids: Sequence[str]) -> list[CommandRow]:
         if not request_ids:

@@ -17,6 +17,7 @@ from headgate.errors import (
     StreamFull,
     TooLate,
     TransportError,
+    Unauthorized,
 )
 from headgate.interface.boundary import render
 from headgate.interface.exchange import PROBLEM, Request, Response, json
@@ -31,6 +32,7 @@ _NAMES: Sequence[tuple[type[HeadgateError], str]] = (
     (Busy, "CommandQueueFullError"),
     (StreamFull, "CommandQueueFullError"),
     (StorageFull, "StorageFullError"),
+    (Unauthorized, "AuthenticationError"),
     (BadRequest, "CommandValidationError"),
     (TransportError, "KafkaConnectionError"),
 )
@@ -56,6 +58,14 @@ def pushed(outcome: Pushed, path: str) -> Response:
     if outcome.status is not Status.ACCEPTED:
         return json(_result(outcome))
     return json(_result(outcome), 202, Location=f"{path}/{outcome.request_id}/status")
+
+
+def settled(outcome: Pushed, row: CommandRow | None, path: str) -> Response:
+    """A single command is acknowledged, and the client waited for the device: 202 when that did not answer in time."""
+    is_final = row is not None and row.status.is_final
+    answer = _result(outcome) | ({} if row is None else {"status": row.status.word, "detail": told(row)["detail"]})
+    headers = {"Preference_Applied": "wait", "Location": f"{path}/{outcome.request_id}/status"}
+    return json(answer, 200 if is_final else 202, **headers)
 
 
 def batch(outcomes: Sequence[Pushed | HeadgateError], ids: Sequence[str]) -> Response:

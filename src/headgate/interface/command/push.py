@@ -2,20 +2,26 @@
 
 import hashlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from headgate.core.command import commands_of
+from headgate.core.command_status import Status
 from headgate.core.wire import JSON
 from headgate.errors import HeadgateError, InvalidCommand, TransportError, UnsupportedMedia
 from headgate.interface.command import answers
 from headgate.interface.command.office import Office
 from headgate.interface.exchange import Request, Response
 from headgate.interface.idempotency import key_of
+from headgate.runtime.command.book import Book
 from headgate.runtime.command.desk import Order, Pushed
+from headgate.runtime.tasks import finish_or_cancel
 
+MOST_WAIT = 60.0  # seconds
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.ASCII)
 logger = logging.getLogger("headgate.commands")
 
 
@@ -33,7 +39,27 @@ async def push(request: Request, office: Office) -> Response:
     finally:
         office.desk.stats.durations.count(time.monotonic() - began)
     _note_success(office, outcome)
+    if (seconds := _preferred_wait(request)) and office.desk.book is not None:
+        return await _when_settled(request, office, office.desk.book, outcome, seconds)
     return answers.pushed(outcome, office.path)
+
+
+def _preferred_wait(request: Request) -> float:
+    """How many seconds the client would rather wait for the device: `Prefer: wait=10`."""
+    prefer = request.header("prefer")
+    found = None if prefer is None else _WAIT.search(prefer)
+    return 0.0 if found is None else min(float(found[1]), MOST_WAIT)
+
+
+async def _when_settled(request: Request, office: Office, book: Book, outcome: Pushed, seconds: float) -> Response:
+    """The answer when the device has given its own, or the time is over."""
+    waiting = book.news.wait(outcome.request_id, Status.EXPIRED, seconds)
+    await request.unless_gone(finish_or_cancel(waiting, office.drained))
+    try:
+        row = await book.find(outcome.request_id)
+    except TransportError:
+        row = None  # the command is published all the same
+    return answers.settled(outcome, row, office.path)
 
 
 async def push_batch(request: Request, office: Office) -> Response:

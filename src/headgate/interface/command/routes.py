@@ -30,13 +30,13 @@ def command_routes(office: Office) -> list[Route]:
 
     path, base, by_id = office.path, office.base, f"{office.path}/{{request_id}}"
     return [
-        route("POST", path, push, "Push a command", *_PUSHED, parameters=[KEY], body={JSON: one}),
+        route("POST", path, push, "Push a command", *_PUSHED, parameters=[KEY, _PREFER], body={JSON: one}),
         route("POST", f"{path}/batch", push_batch, "Push commands", *_BATCH, parameters=[KEY], body={JSON: batch}),
         route("GET", path, status.listing, "List commands", *_LISTED, parameters=_LIST_PARAMETERS),
         route("GET", f"{by_id}/status", status.status, "Get a command's status", *_STATUS, parameters=[_ID, _WAIT]),
         route("GET", f"{by_id}/events", status.events, "Follow a command", *_EVENTS, parameters=[_ID, _LAST]),
         route("DELETE", by_id, status.cancel, "Cancel a command", *_CANCELLED, parameters=[_ID]),
-        route("GET", f"{base}/health", service.health, "Is the service alive?", _told("healthy"), **_ALWAYS),
+        route("GET", f"{base}/health", service.health, "Is the service alive?", _told("healthy"), **_OPEN),
         route("GET", f"{base}/status", service.service_status, "How is the service?", _told("its state"), **_ALWAYS),
         route("GET", f"{base}/metrics", service.metrics, "What has been done?", _told("counters"), **_ALWAYS),
     ]
@@ -97,6 +97,7 @@ def _told(meaning: str) -> Answer:
 
 
 _ALWAYS: dict[str, Any] = {"open_while_draining": True}
+_OPEN: dict[str, Any] = _ALWAYS | {"public": True}
 _TEXT: dict[str, Any] = {"type": "string"}
 _MOMENT: dict[str, Any] = {"type": "string", "format": "date-time"}
 _RESULT: dict[str, Any] = {
@@ -107,6 +108,8 @@ _RESULT: dict[str, Any] = {
         "request_id": _TEXT,
         "message": _TEXT,
         "timestamp": _MOMENT,
+        "status": {"type": "string", "enum": list(BY_WORD), "description": "With Prefer: wait."},
+        "detail": _TEXT,
         "type": {"type": "string", "description": "Of the error, when it was refused."},
     },
 }
@@ -160,7 +163,7 @@ _REFUSALS = [
 ]
 _PUSHED = [
     Answer(200, "It is published, and acknowledged.", {JSON: _RESULT}),
-    Answer(202, "It is kept, and published when its time comes.", {JSON: _RESULT}),
+    Answer(202, "It is kept for its time; or the device has not answered while you waited.", {JSON: _RESULT}),
     Answer(400, "It is not as a command has to be; the message begins with the field.", {JSON: _ERROR}),
     *_REFUSALS,
 ]
@@ -204,6 +207,9 @@ _CANCELLED = [
 ]
 _ID = Parameter("request_id", "The command.", {"type": "string"}, required=True, place="path")
 _WAIT = Parameter("wait", "How long to wait until it is settled: 10s.", {"type": "string"})
+_PREFER = Parameter(
+    "Prefer", "`wait=10` waits so many seconds for the device to answer.", {"type": "string"}, place="header"
+)
 _LAST = Parameter("Last-Event-ID", "Go on after this event.", {"type": "string"}, place="header")
 _LIST_PARAMETERS = [
     Parameter("device_id", "Commands for this device.", {"type": "string"}),

@@ -10,13 +10,13 @@ from headgate.core.sse import COMMENT, event, retry
 from headgate.errors import BadRequest, HeadgateError, InvalidParameter, NotFound, TooLate, TransportError
 from headgate.interface.command import answers
 from headgate.interface.command.office import Office
+from headgate.interface.command.push import MOST_WAIT
 from headgate.interface.exchange import ClientGone, Event, Request, Response, Send, json
 from headgate.runtime.command.book import Book
 from headgate.runtime.tasks import finish_or_cancel
 from headgate.store.commands import CommandQuery, CommandRow
 
 EVENTS = "text/event-stream"
-MOST_WAIT = 60.0
 _PING_SECONDS = 15.0
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 _UNITS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}

@@ -12,6 +12,8 @@ from headgate.errors import HeadgateError
 from headgate.interface.boundary import render
 from headgate.interface.exchange import PROBLEM, Request, Response, json
 
+_JSON = (int, str, type(None))  # what is in an answer as it is
+
 
 def accepted(entity: str, key: list[Value], now: float, **more: object) -> Response:
     """One message is kept."""
@@ -64,7 +66,7 @@ def failure(error: HeadgateError, request: Request, report: Report | None = None
 
 
 def _id(key: list[Value]) -> object:
-    values = [value if isinstance(value, int | str | None) else text_of(value) for value in key]
+    values = [value if isinstance(value, _JSON) else text_of(value) for value in key]
     return values[0] if len(values) == 1 else values or None
 
 

@@ -1,8 +1,7 @@
 """What a client asks for beside its messages: the parameters of an ingest request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from headgate.core.entity import Entity
 from headgate.errors import InvalidParameter
@@ -16,8 +15,7 @@ T = TypeVar("T")
 _YES_NO = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """The parameters of a request."""
 
     atomic: bool = False

@@ -31,6 +31,7 @@ from headgate.transport.bell import Bell
 logger = logging.getLogger("headgate.commands")
 _MOST_READ, _MOST_SENT, _MOST_FORGOTTEN = 5000, 1000, 10_000
 _LOOK_SECONDS = 0.25  # for what another gate accepted
+_GATHER_SECONDS = 0.2  # that messages of the streams gather for, while nobody asks what became of them
 _SWEEP_SECONDS, _FORGET_SECONDS = SECONDS / 4, 600.0
 _NANOSECONDS = 1_000_000_000
 
@@ -62,6 +63,7 @@ class Bookkeeper:
         self._work, self._progress = Bell(), Bell()
         self._uncertain = True  # something may be on a stream that the book does not know of
         self._sent: set[str] = set()  # published, and not in the book yet
+        self._catching_up = 0  # how many wait for the book to have all of a stream
 
     def __repr__(self) -> str:
         return f"<Bookkeeper of {self._terms.scope}: {self._lease!r}>"
@@ -122,6 +124,12 @@ class Bookkeeper:
                     told = {"stream": stream.name, "missed": batch.missed}
                     logger.error("messages fell out of the stream before the status of commands was kept", extra=told)
                 await self._note(stream, batch)
+                await self._gather(len(batch.messages))
+
+    async def _gather(self, count: int) -> None:
+        """Let some more come, so that there are fewer transactions; unless somebody waits, or it is behind."""
+        if count < _MOST_READ and not (self._news.is_waited_for or self._catching_up):
+            await self._news.asked.wait(_GATHER_SECONDS)
 
     def _is_old_news(self, stream: Stream, batch: Batch) -> bool:
         """Whether the book says already that it has the stream up to here."""
@@ -158,7 +166,12 @@ class Bookkeeper:
         May raise a `TransportError`.
         """
         streams = [stream for name, stream in self._streams.items() if name not in self._answers]
-        return all([await self._catch_up(stream, seconds) for stream in streams])
+        self._catching_up += 1
+        self._news.asked.ring()
+        try:
+            return all([await self._catch_up(stream, seconds) for stream in streams])
+        finally:
+            self._catching_up -= 1
 
     async def _catch_up(self, stream: Stream, seconds: float) -> bool:
         end = (await stream.extent()).newest
@@ -213,8 +226,10 @@ class Bookkeeper:
             return  # and look again: some may have turned up
         due = await self._taken(due)
         await self._lease.renewed()
-        for stream, rows in self._by_lane(due):
-            await self._send(stream, rows)
+        sending = [self._send(stream, rows) for stream, rows in self._by_lane(due)]
+        for outcome in await asyncio.gather(*sending, return_exceptions=True):  # a lane that is away holds up no other
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _taken(self, due: Sequence[CommandRow]) -> Sequence[CommandRow]:
         """Those that nobody cancelled; from now on nobody can."""

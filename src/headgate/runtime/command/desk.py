@@ -4,8 +4,9 @@ kept first, and the bookkeeper publishes it."""
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from headgate.core.command import CommandRequest, message_of
 from headgate.core.command_status import Status, line_of
@@ -19,8 +20,7 @@ from headgate.store.commands import CommandRow
 _NANOSECONDS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """A command that is asked for: what it is, and what a repeated request is known by."""
 
     request: CommandRequest
@@ -39,8 +39,7 @@ class Order:
         return self.key is not None or self.request.request_id is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(msgspec.Struct, frozen=True, gc=False):
     """A command that is acknowledged: published, or kept for later."""
 
     request_id: str

@@ -9,7 +9,7 @@ from headgate.errors import HeadgateError
 from headgate.runtime.gather import Gather
 from headgate.runtime.tasks import Tasks
 from headgate.store.commands import CommandRow
-from headgate.transport.bell import Deadline
+from headgate.transport.bell import Bell, Deadline
 
 _LOOK_OFTEN, _LOOK_SELDOM = 0.25, 2.0  # seconds: when another gate keeps the book, or when we do
 
@@ -25,10 +25,16 @@ class News:
     ) -> None:
         self._find, self._comes_from_here = find, comes_from_here
         self._finding = Gather("look commands up", self._look_up, tasks)
+        self.asked = Bell()  # rung when somebody wants to know
         self._waiting: dict[str, set[asyncio.Future[Status]]] = defaultdict(set)
 
     def __repr__(self) -> str:
         return f"<News: {len(self._waiting)} commands waited for>"
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
 
     async def find(self, request_id: str) -> CommandRow | None:
         """The row of a command. May raise `Unavailable`."""
@@ -52,6 +58,7 @@ class News:
         deadline = Deadline(seconds)
         while True:
             with _Waiting(self._waiting, request_id) as reply:
+                self.asked.ring()
                 row = await self._find_if_it_can(request_id)
                 if row is not None and row.status >= floor:
                     return row.status

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from headgate.core.entity import Fault
 from headgate.core.page import Page
-from headgate.errors import Busy, HeadgateError, Unavailable
+from headgate.errors import Busy, HeadgateError, Unavailable, Uncertain
 from headgate.runtime.ingest.database import Database
 from headgate.runtime.ingest.keeping import Keeping
 from headgate.runtime.ingest.settled import Settled
@@ -30,10 +30,6 @@ class Kept:
     id: int | None = None  # the key that the database made
     skipped: bool = False
     updated: bool = False
-
-
-class _Uncertain(Exception):
-    """The database went while it was committing: nobody knows what is kept."""
 
 
 class Group(Generic[M]):
@@ -93,8 +89,8 @@ class Group(Generic[M]):
     async def _kept(self, messages: Sequence[M]) -> list[Kept | Fault]:
         try:
             return await self._attempt(messages)
-        except _Uncertain as error:
-            raise Unavailable(f"the database went while it was committing, and this may be kept: {error}") from None
+        except Uncertain:
+            raise
         except Unavailable:
             return await self._attempt(messages)  # a session that idled may have been dead for long
 
@@ -104,11 +100,7 @@ class Group(Generic[M]):
 
     def _work(self, session: Connection, messages: Sequence[M]) -> list[Kept | Fault]:
         page = self._read(messages)
-        settled = self._keeping.keep(session, page, with_ids=self._with_ids)
-        try:
-            session.commit()
-        except Unavailable as error:
-            raise _Uncertain(str(error)) from None
+        settled = self._keeping.keep_and_commit(session, page, with_ids=self._with_ids)
         return outcomes(settled, len(messages))
 
     def _refuse(self, batch: Sequence[tuple[M, asyncio.Future[Kept | Fault]]], error: HeadgateError) -> None:

@@ -12,11 +12,12 @@ from psycopg.pq import TransactionStatus
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
-from headgate.errors import StorageFull, Unavailable
+from headgate.errors import StorageFull, Unavailable, Uncertain
 from headgate.store.base import Block, Duplicates, Outcome, Posted
 from headgate.store.command_table import CommandTable
 from headgate.store.postgresql.failures import failure, is_held, is_race, told, translated
 from headgate.store.postgresql.stage import Stage
+from headgate.store.postgresql.wire import Exchange
 
 _ATTEMPTS = 5  # at a block that others are in the way of
 _THOROUGH = 2  # how many of them suppose that who took a key did so meanwhile
@@ -48,23 +49,46 @@ class PostgreSQLSession(CommandTable):
 
     def offer(self, block: Block) -> bool:
         with self._translated():
-            # What is alone in its transaction needs no savepoint: each saves a way to the server and back.
-            alone = not self.is_open
-            self._begin(b"; " + _PATIENCE)
-            if not alone:
-                self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
-            try:
-                for rows in self._ordered(block.rows):
-                    self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
-            except psycopg.Error as error:
-                if failure(error, self._where) is not None:
-                    raise
-                self._connection.execute(b"ROLLBACK" if alone else b"ROLLBACK TO offer; RELEASE offer")
+            if not self.is_open:
+                self._hurries = self._copied_alone(block)
+                return self._hurries
+            self._begin()
+            taken = self._copied(block, b"SAVEPOINT offer; " + _PATIENCE, b"RELEASE offer; " + _CALM)
+            if not taken:
+                self._connection.execute(b"ROLLBACK TO offer; RELEASE offer")
+        return taken
+
+    def insert(self, block: Block) -> bool:
+        with self._translated():
+            return self._copied_alone(block, b"COMMIT")
+
+    def _copied_alone(self, block: Block, after: bytes = b"") -> bool:
+        """Copy into a transaction that begins with it, and needs no savepoint."""
+        self._prepare()
+        taken = self._copied(block, _BEGIN + b"; " + _PATIENCE, after)
+        if not taken and self.is_open:
+            self._connection.execute(b"ROLLBACK")
+        return taken
+
+    def _copied(self, block: Block, before: bytes, after: bytes) -> bool:
+        """Copy the rows of a block into their tables, between these statements; False when a row is refused."""
+        rows = self._ordered(block.rows)
+        copies = [copy_statement(of.layout, self._stages[of.layout.entity].table).encode() for of in rows]
+        exchange = Exchange(self._connection.pgconn)
+        try:
+            exchange.run(b"; ".join([before, *copies, after]), [of.data for of in rows])
+        except psycopg.Error as error:
+            if failure(error, self._where) is None:
                 return False
-            self._hurries = alone
-            if not alone:
-                self._connection.execute(b"RELEASE offer; " + _CALM)
+            if after == b"COMMIT" and exchange.copied == len(rows):
+                self._check_certain(error)
+            raise
         return True
+
+    def _check_certain(self, error: psycopg.Error) -> None:
+        if self._connection.broken:
+            what = "went while it was committing, and this may be kept"
+            raise Uncertain(f"the database at {self._where} {what}: {told(error)}") from None
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         with self._translated():
@@ -94,14 +118,10 @@ class PostgreSQLSession(CommandTable):
         for name, group in groups.items():
             stage = self._stages[name]
             stage.empty(self._connection)
-            for rows in group:
-                self._copy(stage.copy_statement(rows.layout), rows)
+            copies = [stage.copy_statement(rows.layout).encode() for rows in group]
+            Exchange(self._connection.pgconn).run(b"; ".join(copies), [rows.data for rows in group])
             found.append(stage.settle(self._connection, duplicates.get(name, Duplicates.ERROR), thorough=thorough))
         return _joined(found)
-
-    def _copy(self, statement: str, rows: Rows) -> None:
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            copy.write(rows.data)
 
     def commit(self) -> None:
         with self._translated():
@@ -110,7 +130,11 @@ class PostgreSQLSession(CommandTable):
                 self._connection.execute(b"ROLLBACK")
                 raise Unavailable("the transaction had failed; nothing of it is kept")
             if self.is_open:
-                self._connection.execute(b"COMMIT")
+                try:
+                    self._connection.execute(b"COMMIT")
+                except psycopg.Error as error:
+                    self._check_certain(error)
+                    raise
 
     def rollback(self) -> None:
         with translated(self._where):
@@ -193,6 +217,12 @@ class PostgreSQLSession(CommandTable):
                 cursors = [self._connection.execute(marked, row) for row in rows]
             return [cursor.rowcount for cursor in cursors]
 
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            with self._translated():
+                self._begin()
+                self._connection.cursor().executemany(_marked(statement), rows)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -205,20 +235,24 @@ class PostgreSQLSession(CommandTable):
             # Not about any row, or it would have been told there: somebody has to look at the database.
             raise Unavailable(f"the database at {self._where} cannot be used: {told(error)}") from None
 
-    def _begin(self, beside: bytes = b"") -> None:
+    def _begin(self) -> None:
         """Begin a transaction, if there is none; what goes on in one waits for others as long as it takes."""
         if self.is_open:
             if self._hurries:
                 self._connection.execute(_CALM)
                 self._hurries = False
             return
+        self._prepare()
+        self._connection.execute(_BEGIN)
+
+    def _prepare(self) -> None:
+        """Have a stage for each of the entities, as they are now."""
         version, entities = self._prepared()
         if version != self._version:
             self._stages = {entity.name: Stage(entity, at) for at, entity in enumerate(in_order(entities))}
             for stage in self._stages.values():
                 stage.create(self._connection)
             self._version = version
-        self._connection.execute(_BEGIN + beside)
 
     def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
         order = {name: at for at, name in enumerate(self._stages)}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import in_order
-from headgate.errors import StorageFull
+from headgate.errors import StorageFull, Unavailable, Uncertain
 from headgate.store.base import Block, Duplicates, Outcome, Posted
 from headgate.store.command_table import CommandTable
 from headgate.store.references import falling
@@ -53,6 +53,13 @@ class SQLiteSession(CommandTable):
             self._connection.execute("RELEASE offer")
         return True
 
+    def insert(self, block: Block) -> bool:
+        if taken := self.offer(block):
+            self.commit()
+        else:
+            self.rollback()
+        return taken
+
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:  # noqa: ARG002 - nobody else can hold a row
         with self._translated():
             self._begin()
@@ -81,9 +88,12 @@ class SQLiteSession(CommandTable):
         return sorting.outcome()
 
     def commit(self) -> None:
-        with self._translated():
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
+        try:
+            with self._translated():
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+        except Unavailable as error:
+            raise Uncertain(f"this may be kept: {error}") from None
 
     def rollback(self) -> None:
         with self._translated():
@@ -159,6 +169,11 @@ class SQLiteSession(CommandTable):
         with self._translated():
             self._begin()
             return [self._connection.execute(statement, row).rowcount for row in rows]
+
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._translated():
+            self._begin()
+            self._connection.executemany(statement, rows)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

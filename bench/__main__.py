@@ -7,11 +7,7 @@ from importlib import import_module
 
 from bench.table import Row, render
 
-<<<<<<< HEAD
-PARTS = ("startup", "memory", "log", "kafka", "http", "live", "sse", "entities", "ingest")
-=======
-PARTS = ("startup", "memory", "log", "kafka", "http", "sse", "entities", "ingest", "commands")
->>>>>>> main
+PARTS = ("startup", "memory", "log", "kafka", "http", "live", "sse", "entities", "ingest", "commands")
 
 
 def main() -> None:

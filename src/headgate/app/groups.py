@@ -49,6 +49,8 @@ def _claims(node: Declaration, groups: Mapping[str, ProcessGroupPlan]) -> Iterat
     manners, all_groups = node.manners, groups.values()
     yield "a node", [manners.group] if manners.group else []
     yield "a node", [group.name for group in all_groups if node.name in group.nodes]
+    if node.is_source:
+        return
     yield "in a stage", [group.name for group in all_groups if manners.stage in group.stages]
     yield "among the tags", [group.name for group in all_groups if set(manners.tags) & set(group.tags)]
 

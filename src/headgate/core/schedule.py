@@ -150,9 +150,13 @@ class Schedule:
         while self._later and self._later[0][0] <= now:
             self._release(heapq.heappop(self._later)[2])
 
-    def _release(self, lane: _Lane) -> None:
+    def _release(self, lane: _Lane, *, first: bool = False) -> None:
+        """A lane whose turn it was and was not is the next; others stand behind those that wait."""
         lane.free = True
-        self._free.append(lane)
+        if first:
+            self._free.appendleft(lane)
+        else:
+            self._free.append(lane)
         self.ready += len(lane.items)
 
     def give_back(self, portion: Sequence[Item], settled: Collection[Item], now: float) -> None:
@@ -164,17 +168,18 @@ class Schedule:
         for item in reversed(portion):
             if item not in settled:
                 item.lane.items.appendleft(item)
-        for lane in dict.fromkeys(item.lane for item in portion):
-            self._go_on(lane, now)
+        first = {item.lane: item for item in reversed(portion)}  # of each lane, the last one first
+        for lane, item in first.items():
+            self._go_on(lane, now, begun=item in settled)
 
-    def _go_on(self, lane: _Lane, now: float) -> None:
+    def _go_on(self, lane: _Lane, now: float, *, begun: bool) -> None:
         if not lane.items:
             self._lanes.pop(lane.name, None)
         elif lane.items[0].not_before > now:
             self._waits += 1
             heapq.heappush(self._later, (lane.items[0].not_before, self._waits, lane))
         else:
-            self._release(lane)
+            self._release(lane, first=not begun)
 
     def wait(self, now: float) -> float | None:
         """In how many seconds another lane is free; None when none waits for a time."""

@@ -154,8 +154,7 @@ class Consumer:
             item.alone = True
         if portion[0].deaths < MOST_DEATHS:
             return None
-        ran = Ran(outputs=[[] for _ in self._node.outputs])
-        ran.calling = range(1)
+        ran = Ran(calling=range(1))
         ran.fail(f"{error}, {MOST_DEATHS} times", retriable=False)
         return ran
 
@@ -173,7 +172,7 @@ class Consumer:
                 settled.discard(items[0])
             else:
                 refused.append((items[0], fault))
-        for stream, batch in zip(self._node.outputs, ran.outputs, strict=True):
+        for stream, batch in zip(self._node.outputs, ran.outputs, strict=False):  # what nobody began has none
             await self._node.publish(stream, batch)
         for item, fault in refused:
             await self._refuse(item, fault)

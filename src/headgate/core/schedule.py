@@ -30,7 +30,7 @@ class Order(StrEnum):
 class Item:
     """A message on its way through a node."""
 
-    __slots__ = ("alone", "attempts", "deaths", "index", "lane", "message", "not_before", "taken")
+    __slots__ = ("alone", "attempts", "deaths", "index", "lane", "message", "not_before", "suspect", "taken")
 
     def __init__(self, message: Message[bytes], lane: "_Lane", taken: "_Taken", index: int) -> None:
         self.message = message
@@ -38,8 +38,9 @@ class Item:
         self.taken = taken
         self.index = index
         self.attempts = 0
-        self.deaths = 0  # of processes that had it, and nothing else, in hand
         self.alone = False  # it has to be dealt with apart from others
+        self.suspect = False  # a process that had it ended
+        self.deaths = 0  # of processes that had it, and nothing else, in hand
         self.not_before = 0.0
 
     def __repr__(self) -> str:

@@ -134,7 +134,8 @@ class Consumer:
 
     async def _run(self, portion: list[Item]) -> Ran | None:
         try:
-            ran = await self._runs.run(self._stream.name, [item.message for item in portion])
+            messages = [item.message for item in portion]
+            ran = await self._runs.run(self._stream.name, messages, apart=portion[0].suspect)
         except WorkerLost as error:
             return self._lost(portion, error)
         except Draining:  # nobody takes it now
@@ -150,8 +151,8 @@ class Consumer:
     def _lost(self, portion: list[Item], error: WorkerLost) -> Ran | None:
         """Whoever had it is gone. It is given out again, each message apart: one of them may be the reason."""
         for item in portion:
-            item.deaths += item.alone
-            item.alone = True
+            item.deaths += item.suspect
+            item.alone = item.suspect = True
         if portion[0].deaths < MOST_DEATHS:
             return None
         ran = Ran(calling=range(1))

@@ -100,6 +100,25 @@ async def test_a_worker_that_crashes_again_and_again_is_told_and_comes_back(
         assert await doubled(supervisor, 3) == [b"6"]
 
 
+async def test_what_is_run_apart_has_a_worker_for_itself(folder: Path) -> None:
+    (folder / "crew_plant.py").write_text(
+        "import os, time\nfrom headgate import node\n"
+        "@node()\ndef double(value: int) -> int:\n    time.sleep(value / 1000)\n    return 2 * value\n"
+        "@node()\ndef end(value: int) -> int:\n    os._exit(4)\n"
+    )
+    async with supervised(Crew(duties(folder, "double", "end"))) as (supervisor, group):
+        before = [asyncio.ensure_future(doubled(supervisor, 30)) for _ in range(3)]
+        await until(lambda: group.workers[0].load == 3)
+        ends = Remote(supervisor, "cpu", "end").run("a", [Message(value=b"1")], apart=True)
+        ending = asyncio.ensure_future(ends)
+        await asyncio.sleep(0)
+        after = asyncio.ensure_future(doubled(supervisor, 10))
+        with pytest.raises(WorkerLost, match="ended with exit code 4"):
+            await ending
+        assert [await one for one in before] == [[b"60"]] * 3
+        assert await after == [b"20"]
+
+
 async def test_while_there_is_no_worker_portions_wait(folder: Path) -> None:
     async with supervised(Crew(duties(folder, "double"))) as (supervisor, group):
         (folder / "flag").touch()

@@ -117,14 +117,30 @@ class Group:
         await asyncio.gather(*(place.close(min(seconds, self.crew.stop_timeout)) for place in self._places))
         self._places = []
 
-    async def run(self, node: str, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+    async def run(self, node: str, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
         """Have a portion run by who has least to do. May raise a `WorkerLost` or `Draining`."""
         while True:
             if self._draining:
                 raise Draining(f"group {self.name} stops")
-            if workers := self.workers:
-                return await min(workers, key=_load).run(node, stream, messages)
-            await self._change.wait()
+            worker = min((worker for worker in self.workers if not worker.reserved), key=_load, default=None)
+            if worker is None:
+                await self._change.wait()
+            elif not apart:
+                return await worker.run(node, stream, messages)
+            elif (ran := await self._run_apart(worker, node, stream, messages)) is not None:
+                return ran
+
+    async def _run_apart(
+        self, worker: Worker, node: str, stream: str, messages: Sequence[Message[bytes]]
+    ) -> Ran | None:
+        """Have a worker finish what it has, and then run this alone: what ends it now was this. None if it is gone."""
+        worker.reserved = True
+        try:
+            await worker.idle()
+            return await worker.run(node, stream, messages) if worker.takes else None
+        finally:
+            worker.reserved = False
+            self._change.ring()
 
     def employ(self, place: int) -> Worker:
         """A new process for a place."""

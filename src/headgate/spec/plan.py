@@ -273,6 +273,7 @@ class Plan:
     interfaces: tuple[InterfacePlan, ...] = ()
     entities: tuple[Entity, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
+    alone: str | None = None  # the one group that this process runs, if it serves nobody
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()
     warnings: tuple[Problem, ...] = ()

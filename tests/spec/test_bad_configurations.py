@@ -305,8 +305,8 @@ BAD = [
         ["1:58: runtime.platform.execution_ipc.auth.ttl_seconds must be at least 1, not 0"],
     ),
     (
-        "runtime: {platform: {process_groups: [{name: a, workers: 0}]}}\n",
-        ["1:58: runtime.platform.process_groups[0].workers must be at least 1, not 0"],
+        "runtime: {platform: {process_groups: [{name: a, workers: -1}]}}\n",
+        ["1:58: runtime.platform.process_groups[0].workers must be at least 0, not -1"],
     ),
     (
         "service: {host: 0.0.0.0}\n",

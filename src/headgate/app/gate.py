@@ -121,7 +121,7 @@ class Gate:
             if name not in keep:
                 await self._open(stream_plan, plan)
         unready = await self._build_groups(plan, nodes)
-        for declaration in nodes.values():
+        for declaration in self._run_here(plan, nodes):
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = self._node(declaration, plan)
         await self.ingest.become(plan, self.streams)
@@ -145,6 +145,11 @@ class Gate:
             return error
         return None
 
+    def _run_here(self, plan: Plan, nodes: Mapping[str, Declaration]) -> list[Declaration]:
+        """The nodes whose group has workers here, or that have no group."""
+        elsewhere = {group.name for group in plan.runtime.process_groups if not group.workers}
+        return [node for name, node in nodes.items() if self._placed.get(name) not in elsewhere]
+
     def _node(self, declaration: Declaration, plan: Plan) -> Node:
         group = self._placed.get(declaration.name)
         workers = next((its.workers for its in plan.runtime.process_groups if its.name == group), 1)
@@ -161,8 +166,11 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
-        routes += [*self.config.routes(self._drained.wait), *self.calls.routes()]
+        routes = self._ops.routes()
+        if plan.alone is not None:
+            return routes
+        routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
+        routes += self.config.routes(self._drained.wait)
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -311,4 +319,8 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
 def declared(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan, wired as it says. May raise a `NodeError`."""
     wiring = ((node.name, node.input, node.output, node.manners) for node in plan.nodes.values())
-    return wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    nodes = wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    if plan.alone is None:
+        return nodes
+    placed = placement(plan, nodes)
+    return {name: node for name, node in nodes.items() if placed.get(name) == plan.alone}

@@ -339,6 +339,7 @@ class Plan:
     entities: tuple[Entity, ...] = ()
     commands: tuple[CommandTypePlan, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
+    alone: str | None = None  # the one group that this process runs, if it serves nobody
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()
     warnings: tuple[Problem, ...] = ()

@@ -17,6 +17,8 @@ HeadgateError
 ├── TooLate              what is to be prevented has happened already
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
+├── RateLimited          more requests of one client than there may be
+├── TimedOut             there was no answer in time
 ├── Busy                 what this request needs has too much to do; come again
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
@@ -46,6 +48,7 @@ class HeadgateError(Exception):
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
     retriable: ClassVar[bool] = False
+    after: int = 1  # seconds to wait before it is tried again, where that makes sense
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,22 @@ class Unauthorized(HeadgateError):
     def __init__(self, message: str, *, challenge: str = "") -> None:
         self.challenge = challenge
         super().__init__(message)
+
+
+class RateLimited(HeadgateError):
+    """This client asks more often than it may; nothing of this request was done."""
+
+    code, status, retriable = "rate_limited", 429, True
+
+    def __init__(self, message: str, *, after: int) -> None:
+        self.after = after
+        super().__init__(message)
+
+
+class TimedOut(HeadgateError):
+    """There was no answer in time; whether the request was carried out is not known."""
+
+    code, status = "timeout", 504
 
 
 class Refused(HeadgateError):

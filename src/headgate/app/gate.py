@@ -14,6 +14,7 @@ from headgate.app.config import Configuring
 from headgate.app.connect import Connections
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.ingest import Ingest
+from headgate.app.policies import Policies
 from headgate.errors import HeadgateError, NodeError
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
@@ -54,6 +55,7 @@ class Gate:
         self.commands = Commands(self.tasks, self._drained.wait)
         self.config = Configuring(self.tasks, plan.service.name)
         self._cursors = Cursors()
+        self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -119,7 +121,9 @@ class Gate:
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
-        self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
+        routes, doors = self._routes(plan), self._doors(plan)
+        self.app.router = Router(self._policies.routes(plan.interfaces, routes))
+        self.app.doors = self._policies.doors(plan.interfaces, doors)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)

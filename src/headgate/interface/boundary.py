@@ -84,7 +84,7 @@ class Boundary:
         try:
             if (refusal := await self._admit(request, socket)) is not None:
                 status = refusal.status
-                await socket.refuse(refusal, request.id)
+                await socket.refuse(refusal, request)
         except ClientGone:
             status = 499
         except asyncio.CancelledError:
@@ -92,6 +92,7 @@ class Boundary:
                 raise
             _note_cut(label, request)
         finally:
+            request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, "GET", status, self._clock() - began)
 
@@ -191,8 +192,9 @@ class _Outgoing:
         outlet = direct_outlet(self._request.scope)
         if outlet is None or self._boundary.draining or self._request.method == "HEAD":
             return False
-        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n"
-        if not outlet.answer(response.status, head.encode(), response.body):
+        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n".encode()
+        head += b"".join([b"%b: %b\r\n" % note for note in self._request.notes])
+        if not outlet.answer(response.status, head, response.body):
             return False
         self.status = response.status
         return True
@@ -200,7 +202,7 @@ class _Outgoing:
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode())]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *self._request.notes]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
@@ -231,7 +233,7 @@ def render(error: HeadgateError, request: Request) -> Response:
     response = _error(error.status, str(error), error.code, request)
     response.failed = error.code
     if error.retriable:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.after)
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, BodyTooLarge):

@@ -9,7 +9,8 @@ class Caller:
 
     name: str
     known: bool = True
+    named: bool = True
 
 
-ANYONE = Caller("anyone")  # where nobody is asked
-STRANGER = Caller("stranger", known=False)  # where all are, and this one did not say
+ANYONE = Caller("anyone", named=False)  # where nobody is asked
+STRANGER = Caller("stranger", known=False, named=False)  # where all are, and this one did not say

@@ -30,6 +30,18 @@ HeadgateError
 │   └── StreamClosed     used after close
 ├── Draining             the gate is shutting down
 ├── Overloaded           the gate has more to do than it can
+├── FrameRefused         a frame between two processes that is not believed
+│   ├── FrameTooLarge    it says that it is longer than a frame may be
+│   ├── FrameMalformed   it is not what a frame looks like
+│   ├── FrameUnsigned    it has no signature
+│   ├── KindRefused      its kind is unknown, or not for this side
+│   ├── FrameExpired     it is older than a frame may be, or from the future
+│   ├── FrameForged      its signature is not of our key
+│   └── FrameReplayed    it came before
+├── BindRefused          the processes of a service would talk where others could listen
+├── LinkLost             a link between two processes ended, or never was
+├── VersionMismatch      the two sides of a link have no version in common
+├── WorkerLost           the process that ran a node's function is gone
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
@@ -250,6 +262,78 @@ class Overloaded(HeadgateError):
     """The gate holds as much of its clients' requests as it may; nothing of this one was read."""
 
     code, status, retriable = "overloaded", 503, True
+
+
+class FrameRefused(HeadgateError):
+    """A frame between two processes of a service is not believed; the link that it came over is closed."""
+
+    code = "frame_refused"
+
+
+class FrameTooLarge(FrameRefused):
+    """It says that it is longer than a frame may be; nothing of it was read."""
+
+    code = "payload_too_large"
+
+
+class FrameMalformed(FrameRefused):
+    """It is not what a frame looks like."""
+
+    code = "malformed_frame"
+
+
+class FrameUnsigned(FrameRefused):
+    """It has no signature."""
+
+    code = "missing_signature"
+
+
+class KindRefused(FrameRefused):
+    """Its kind is unknown, or nothing that the other side may send."""
+
+    code = "unsupported_kind"
+
+
+class FrameExpired(FrameRefused):
+    """It was made longer ago than a frame may be, or will be made in the future."""
+
+    code = "timestamp_expired"
+
+
+class FrameForged(FrameRefused):
+    """Its signature is not that of our key."""
+
+    code = "invalid_signature"
+
+
+class FrameReplayed(FrameRefused):
+    """It came before, or longer ago than is remembered."""
+
+    code = "replayed_nonce"
+
+
+class BindRefused(HeadgateError):
+    """Frames may only be exchanged on a loopback address."""
+
+    code = "bind_policy"
+
+
+class LinkLost(HeadgateError):
+    """A link between two processes ended, or could not be made."""
+
+    code, status, retriable = "link_lost", 503, True
+
+
+class VersionMismatch(HeadgateError):
+    """The two sides of a link have no version in common: they run different versions of Headgate."""
+
+    code = "version_mismatch"
+
+
+class WorkerLost(HeadgateError):
+    """The process that ran a node's function is gone, and nobody knows what became of the messages that it had."""
+
+    code, retriable = "worker_lost", True
 
 
 class NodeError(HeadgateError):

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from headgate.client import SyncCommandClient
-from headgate.errors import Refused
+from headgate.errors import Unauthorized
 from tests.gates.process import GateProcess, headgate
 from tests.services.kafka import KafkaBroker
 
@@ -164,5 +164,5 @@ def test_with_keys_nobody_without_one_commands_devices(tmp_path: Path) -> None:
         assert headgate("command", "list", "--url", gate.url).returncode == 1
         with SyncCommandClient(gate.url, "beta", api_key_header="X-Key") as client:
             assert client.push_command(**body)
-        with SyncCommandClient(gate.url) as client, pytest.raises(Refused):
+        with SyncCommandClient(gate.url) as client, pytest.raises(Unauthorized):
             client.send(body)

@@ -10,7 +10,8 @@ import pytest
 
 from headgate.core.message import Message
 from headgate.errors import NodeError
-from headgate.runtime.node import _MARK, Call, discover, node, results, wired
+from headgate.runtime.call import Call, results
+from headgate.runtime.node import _MARK, Manners, discover, node, wired
 
 
 @pytest.fixture
@@ -92,10 +93,11 @@ def test_the_file_may_wire_a_node_anew(modules: Path) -> None:
         "from headgate import node\n@node(input='a', output='b')\ndef alarm(value): ...\n"
     )
     found = discover(["plant_wired"])
-    nodes = wired(found, [("alarm", None, ("c", "d"))])
+    nodes = wired(found, [("alarm", None, ("c", "d"), {"retries": 3})])
     assert (nodes["alarm"].inputs, nodes["alarm"].outputs) == (("a",), ("c", "d"))
+    assert nodes["alarm"].manners == Manners(retries=3)
     with pytest.raises(NodeError, match="the file wires node 'alrm', but the discovery modules declare: alarm"):
-        wired(found, [("alrm", None, None)])
+        wired(found, [("alrm", None, None, {})])
 
 
 def test_a_function_that_could_never_run_is_refused() -> None:

@@ -424,6 +424,19 @@ BAD = [
         ['1:57: "a" is the name of the group on line 1 already'],
     ),
     (
+        "streams: {lost: {}}\nnodes: {alarm: {dead_letters: lots}}\n",
+        ['2:31: nodes.alarm.dead_letters: there is no stream "lots"; did you mean "lost"?'],
+    ),
+    (
+        "streams: {a: {}}\nnodes: {alarm: {input: a, dead_letters: a}}\n",
+        ['2:41: nodes.alarm.dead_letters: the node reads "a"; use another stream'],
+    ),
+    ("nodes: {alarm: {retries: -1}}\n", ["1:26: nodes.alarm.retries must be at least 0, not -1"]),
+    (
+        "nodes: {alarm: {order: newest}}\n",
+        ['1:24: nodes.alarm.order: "newest" is not one of stream, key, none'],
+    ),
+    (
         "runtime: {platform: {execution_ipc: {auth: {secret_mode: static}}}}\n",
         ["1:58: runtime.platform.execution_ipc.auth with secret_mode static needs a secret"],
     ),

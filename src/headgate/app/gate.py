@@ -3,19 +3,20 @@
 import asyncio
 import logging
 import platform
-import sys
 import time
-import traceback
+from collections.abc import Mapping
 from typing import Any, Self
 
 from headgate import __version__
 from headgate.app.command import Commands
 from headgate.app.config import Configuring
 from headgate.app.connect import Connections
+from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
+from headgate.app.groups import crews, placement, rules_of, runs_in
 from headgate.app.ingest import Ingest
 from headgate.app.policies import Policies
-from headgate.errors import HeadgateError, NodeError
+from headgate.errors import WorkerLost
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
 from headgate.interface.identity.guard import Guard
@@ -28,8 +29,9 @@ from headgate.interface.queue import queue_route
 from headgate.interface.route import Route, Router
 from headgate.interface.visitors import Visitors
 from headgate.interface.websocket import Door
+from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
-from headgate.runtime.node import Declaration, discover, wired
+from headgate.runtime.node import Declaration, wired
 from headgate.runtime.pickup import Pickup
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
@@ -54,12 +56,13 @@ class Gate:
         self._drained = asyncio.Event()
         self.commands = Commands(self.tasks, self._drained.wait)
         self.config = Configuring(self.tasks, plan.service.name)
+        self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
         self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
-        self._declared: dict[str, Declaration] = {}
+        self._placed: dict[str, str] = {}  # node -> group
         self._reloading = asyncio.Lock()
         self._began = time.monotonic()
         self._web = WebStats()
@@ -68,6 +71,7 @@ class Gate:
             issues=self.issues,
             streams=self.streams,
             nodes=self.nodes,
+            supervisor=self.supervisor,
             hubs=self.hubs,
             visitors=self.visitors,
             polled=self._polled,
@@ -111,13 +115,14 @@ class Gate:
 
     async def _build(self, plan: Plan, *, keep: set[str]) -> None:
         """Open what the plan names and is not there yet; `keep` names the streams that stay."""
-        self._declared = declared(plan)
+        nodes = declared(plan)
         for name, stream_plan in plan.streams.items():
             if name not in keep:
                 await self._open(stream_plan, plan)
-        for declaration in self._declared.values():
+        unready = await self._build_groups(plan, nodes)
+        for declaration in nodes.values():
             if declaration.name not in self.nodes:
-                self.nodes[declaration.name] = Node(declaration, self.streams, self.config.view)
+                self.nodes[declaration.name] = self._node(declaration, plan)
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
@@ -127,6 +132,24 @@ class Gate:
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
+        if unready is not None:
+            raise unready
+
+    async def _build_groups(self, plan: Plan, nodes: Mapping[str, Declaration]) -> WorkerLost | None:
+        """Have the groups of a plan. When workers cannot be followed by new ones, the old ones go on."""
+        self._placed, ipc = placement(plan, nodes), plan.runtime.ipc
+        try:
+            crew = crews(plan, nodes, self._placed)
+            await self.supervisor.become(crew, rules_of(ipc), ipc.bind_host, ipc.bind_port)
+        except WorkerLost as error:
+            return error
+        return None
+
+    def _node(self, declaration: Declaration, plan: Plan) -> Node:
+        group = self._placed.get(declaration.name)
+        workers = next((its.workers for its in plan.runtime.process_groups if its.name == group), 1)
+        runs = runs_in(self.supervisor, group, declaration.name)
+        return Node(declaration, self.streams, runs, self.config.view, workers=workers)
 
     async def _open(self, stream_plan: StreamPlan, plan: Plan) -> None:
         stream = self._connections.stream(stream_plan, plan.connections)
@@ -179,17 +202,18 @@ class Gate:
             "uptime_seconds": round(time.monotonic() - self._began, 3),
             "streams": sorted(self.streams),
             "nodes": sorted(self.nodes),
+            "groups": {
+                name: [worker.pid for worker in group.workers] for name, group in self.supervisor.groups.items()
+            },
         }
 
     def issues(self) -> list[str]:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        return list(
-            dict.fromkeys(
-                [*draining, *self._connections.troubles(), *unread, *self.ingest.troubles(), *self.config.troubles()]
-            )
-        )
+        parts = (self._connections, self.ingest, self.config, self.supervisor)
+        troubles = [*(trouble for part in parts for trouble in part.troubles()), *unread]
+        return list(dict.fromkeys([*draining, *troubles]))
 
     async def reload(self, plan: Plan) -> None:
         """Become what the new plan says. Streams, readers and nodes that it leaves as they are go on."""
@@ -220,9 +244,11 @@ class Gate:
 
     async def _stop_nodes(self, plan: Plan, outdated: set[str]) -> None:
         nodes = declared(plan)
+        groups = {group.name: group.workers for group in plan.runtime.process_groups}
+        placed = placement(plan, nodes)
         for name, node in list(self.nodes.items()):
-            touched = outdated.intersection([*node.declaration.inputs, *node.declaration.outputs])
-            if touched or nodes.get(name) != node.declaration:
+            moved = placed.get(name) != self._placed.get(name) or node.workers != groups.get(placed.get(name, ""), 1)
+            if moved or outdated.intersection(node.streams) or nodes.get(name) != node.declaration:
                 await self.nodes.pop(name).stop(plan.service.drain_seconds)
 
     async def _close_stream(self, name: str) -> None:
@@ -245,7 +271,9 @@ class Gate:
         """
         self.drain()
         seconds = self.plan.service.drain_seconds if seconds is None else seconds
+        self.supervisor.drain()
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
+        await self.supervisor.close(seconds)
         await self.tasks.stop()
         await self.ingest.close()
         await self.commands.close()
@@ -274,6 +302,7 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
         nodes = declared(plan)
         for declaration in nodes.values():
             Node(declaration, streams)
+        placement(plan, nodes)
     finally:
         await connections.close()
     return nodes
@@ -281,21 +310,5 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
 
 def declared(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan, wired as it says. May raise a `NodeError`."""
-    for folder in plan.folders:
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-    wiring = ((node.name, node.input, node.output) for node in plan.nodes.values())
-    try:
-        return wired(discover(plan.runtime.discovery_modules), wiring)
-    except HeadgateError:
-        raise
-    except Exception as error:  # a user's module may do anything while it is imported
-        raise NodeError(f"a module of runtime.discovery_modules cannot be imported: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    """What an import failed of, and where."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}: {error.msg}"
-    [*_, frame] = traceback.extract_tb(error.__traceback__)
-    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"
+    wiring = ((node.name, node.input, node.output, node.manners) for node in plan.nodes.values())
+    return wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)

@@ -59,9 +59,11 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        facts = " ".join(f"{name}={_shown(value)}" for name, value in _facts(record).items())
+        known = _facts(record)
+        trace = str(known.pop("traceback", "")).rstrip().split("\n") if "traceback" in known else []
+        trace += self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        facts = " ".join(f"{name}={_shown(value)}" for name, value in known.items())
         line = f"{moment} {record.levelname.lower():<7} {_plain(record.getMessage())} {facts}".rstrip()
-        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
         return "\n".join([line, *(f"    {_plain(part)}" for part in trace)])
 
 

@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from headgate.interface.visitors import Visitors
+from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import DURATIONS, CommandStats, Durations, IngestStats, WebStats
@@ -20,6 +21,7 @@ from headgate.runtime.stream import Stream
 def expose(
     streams: Mapping[str, Stream],
     nodes: Mapping[str, Node],
+    supervisor: Supervisor,
     hubs: Mapping[str, Hub],
     visitors: Visitors,
     web: WebStats,
@@ -32,7 +34,11 @@ def expose(
     """All counters, as text."""
     registry = CollectorRegistry()
     metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
-    registry.register(_Snapshot([*metrics, *_ingest_metrics(ingest), *_command_metrics(commands)]))
+    registry.register(
+        _Snapshot(
+            [*metrics, *_group_metrics(supervisor), *_ingest_metrics(ingest), *_command_metrics(commands)],
+        )
+    )
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -70,6 +76,22 @@ def _metrics(
         counts = {(name,): getattr(node.stats, fact) for name, node in nodes.items()}
         yield _counter(f"headgate_node_{fact}", help_text, ["node"], counts)
     yield from _web_metrics(web)
+
+
+def _group_metrics(supervisor: Supervisor) -> Iterator[Metric]:
+    groups = supervisor.groups
+    for fact, help_text in _GROUP_GAUGES.items():
+        gauge = GaugeMetricFamily(f"headgate_group_{fact}", help_text, labels=["group"])
+        for name, group in groups.items():
+            gauge.add_metric([name], getattr(group.statistics(), fact))
+        yield gauge
+    for fact, help_text in _GROUP_COUNTERS.items():
+        counts = {(name,): getattr(group.stats, fact) for name, group in groups.items()}
+        yield _counter(f"headgate_group_workers_{fact}", help_text, ["group"], counts)
+    cpu = {(name,): group.statistics().cpu_seconds for name, group in groups.items()}
+    yield _counter("headgate_group_cpu_seconds", "processor time of its workers", ["group"], cpu)
+    refused = {(code,): count for code, count in supervisor.refused.items()}
+    yield _counter("headgate_ipc_refused", "links between processes that were ended, and why", ["code"], refused)
 
 
 def _visitor_metrics(hubs: Mapping[str, Hub], visitors: Visitors) -> Iterator[Metric]:
@@ -138,5 +160,13 @@ _NODE_FACTS = {
     "handled": "messages handled",
     "emitted": "messages made",
     "failed": "messages or runs that failed",
+    "retried": "messages that were tried again",
+    "dead_letters": "messages that were not handled and are kept",
     "restarts": "times it was started again",
 }
+_GROUP_GAUGES = {
+    "workers": "workers that take messages just now",
+    "portions": "portions of messages that its workers have in hand",
+    "resident_bytes": "memory of its workers",
+}
+_GROUP_COUNTERS = {"started": "processes started", "lost": "processes that ended by themselves"}

@@ -9,6 +9,7 @@ from headgate.errors import TransportError
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
+from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import CommandStats, IngestStats, WebStats
@@ -29,6 +30,7 @@ class Ops:
         issues: Callable[[], Sequence[str]],
         streams: Mapping[str, Stream],
         nodes: Mapping[str, Node],
+        supervisor: Supervisor,
         hubs: Mapping[str, Hub],
         visitors: Visitors,
         polled: Mapping[str, Stream],
@@ -41,6 +43,7 @@ class Ops:
         self._issues = issues
         self._streams = streams
         self._nodes = nodes
+        self._supervisor = supervisor
         self._hubs = hubs
         self._visitors = visitors
         self._polled = polled  # path of a `messages` interface -> its stream
@@ -117,6 +120,7 @@ class Ops:
         body = expose(
             self._streams,
             self._nodes,
+            self._supervisor,
             self._hubs,
             self._visitors,
             self._web,

@@ -3,18 +3,14 @@
 import importlib
 import inspect
 import re
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_origin
 
-import msgspec
-from msgspec.structs import replace
-
-from headgate.core.message import Message
+from headgate.core.schedule import Order
 from headgate.errors import NodeError
-from headgate.runtime.config.view import Config, defaults_only
+from headgate.runtime.config.view import Config
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK = "__headgate_node__"
@@ -22,13 +18,30 @@ _CONFIG = re.compile(r"(\w+\.)*Config\[")
 
 
 @dataclass(frozen=True, slots=True)
+class Manners:
+    """How a node deals with its messages; what its file does not say is as its function says."""
+
+    stage: str | None = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    concurrency: int | None = None  # None: one, or as many as its group has workers
+    batch: int = 1000
+    order: str = "key"
+    retries: int = 0
+    retry_delay: float = 0.1  # seconds before the first retry, twice as long before each further one
+    timeout: float | None = None  # seconds for one call
+    dead_letters: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
-    """A function that is a node, and the streams it names."""
+    """A function that is a node, the streams it names and how it deals with what is in them."""
 
     name: str
     function: Callable[..., Any]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    manners: Manners = Manners()
 
     @property
     def is_source(self) -> bool:
@@ -46,6 +59,16 @@ def node(
     *,
     input: str | Sequence[str] = (),  # noqa: A002 - the word of the YAML file
     output: str | Sequence[str] = (),
+    stage: str | None = None,
+    tags: str | Sequence[str] = (),
+    group: str | None = None,
+    concurrency: int | None = None,
+    batch: int = 1000,
+    order: Literal["stream", "key", "none"] = "key",
+    retries: int = 0,
+    retry_delay: float = 0.1,
+    timeout: float | None = None,
+    dead_letters: str | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function as a node.
 
@@ -54,10 +77,15 @@ def node(
     in a `Message[Order]` the value is an `Order`. A parameter of type `Config[...]` gets its settings. What it
     returns or yields is published to its output streams: a value, a `Message`, a list of either, or None for
     nothing. A plain function runs in a thread. An async generator that takes no message is a source.
+
+    The other arguments are those of `nodes:` in the file, which wins where it says something.
     """
+    manners = Manners(
+        stage, _names(tags), group, concurrency, batch, order, retries, retry_delay, timeout, dead_letters
+    )
 
     def mark(function: Function) -> Function:
-        declaration = Declaration(name or function.__name__, function, _names(input), _names(output))
+        declaration = Declaration(name or function.__name__, function, _names(input), _names(output), manners)
         _refuse_impossible(declaration)
         setattr(function, _MARK, declaration)
         return function
@@ -77,6 +105,19 @@ def _refuse_impossible(declaration: Declaration) -> None:
         raise NodeError(f"node {declaration.name!r} has several parameters for settings; name them in one type")
     if parameters == 0 and not declaration.is_source:
         raise NodeError(f"node {declaration.name!r} has no parameter and is no async generator: it would never run")
+    for what, value, least in _numbers(declaration.manners):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+            raise NodeError(f"node {declaration.name!r}: {what} must be a number of {least} or more, not {value!r}")
+    if declaration.manners.order not in tuple(Order):
+        raise NodeError(f"node {declaration.name!r}: order must be one of {', '.join(Order)}")
+
+
+def _numbers(manners: Manners) -> Iterator[tuple[str, Any, float]]:
+    yield from (("batch", manners.batch, 1), ("retries", manners.retries, 0), ("retry_delay", manners.retry_delay, 0))
+    if manners.concurrency is not None:
+        yield "concurrency", manners.concurrency, 1
+    if manners.timeout is not None:
+        yield "timeout", manners.timeout, 0.001
 
 
 def taken(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -130,94 +171,21 @@ def _place(declaration: Declaration) -> str:
     return f"{declaration.function.__module__}.{declaration.function.__qualname__}"
 
 
-Configure = Callable[[Any], Config[Any]]
-"""The live view of the settings of a type. Raises a `NodeError` for a type that cannot be one."""
-
-
-class Call:
-    """How a node's function wants its messages."""
-
-    def __init__(self, declaration: Declaration, configure: Configure = defaults_only) -> None:
-        self.function = configured(declaration, configure)
-        wants = _annotation(declaration, next((parameter.name for parameter in taken(declaration.function)), None))
-        self.takes_batch = get_origin(wants) in (list, Sequence) and _is_message(get_args(wants)[0])
-        if self.takes_batch:
-            [wants] = get_args(wants)
-        self.takes_message = _is_message(wants)
-        self._value = next(iter(get_args(wants)), Any) if self.takes_message else wants
-        self.is_async = inspect.iscoroutinefunction(declaration.function)
-        self.is_generator = inspect.isasyncgenfunction(declaration.function)
-
-    def converted(self, message: Message[Any]) -> Message[Any]:
-        """The message with its value as the function wants it. May raise a `ValidationError`."""
-        return message if self._value is Any else replace(message, value=msgspec.convert(message.value, self._value))
-
-    def argument(self, messages: Sequence[Message[Any]]) -> Any:
-        """What the function is called with for these messages."""
-        if self.takes_batch:
-            return list(messages)
-        return messages[0] if self.takes_message else messages[0].value
-
-
-def configured(declaration: Declaration, configure: Configure) -> Callable[..., Any]:
-    """The function of a node, with its settings given to it where it takes some. May raise a `NodeError`."""
-    name = declaration.configured_by
-    if name is None:
-        return declaration.function
-    [declared] = get_args(_annotation(declaration, name)) or [None]
-    return partial(declaration.function, **{name: configure(declared)})
-
-
-def _annotation(declaration: Declaration, parameter: str | None) -> Any:
-    if parameter is None:
-        return Any
-    try:
-        return get_type_hints(declaration.function).get(parameter, Any)
-    except Exception as error:  # noqa: BLE001 - an annotation may be any expression
-        raise NodeError(f"the annotations of node {declaration.name!r} cannot be read: {error}") from None
-
-
-def _is_message(annotation: Any) -> bool:
-    return (get_origin(annotation) or annotation) is Message
-
-
-def results(returned: Any) -> list[Any]:
-    """What a call returned, as a list of values or messages to publish."""
-    if returned is None:
-        return []
-    return list(returned) if isinstance(returned, list | tuple) else [returned]
-
-
-async def gather(values: AsyncIterator[Any]) -> list[Any]:
-    """What a generator node yielded for one message."""
-    return [item async for value in values for item in results(value)]
-
-
-def in_thread(function: Callable[..., Any], argument: Any) -> list[Any]:
-    """Call a plain function, and run it to its end if it is a generator."""
-    try:
-        returned = function(argument)
-        values = returned if isinstance(returned, Generator) else [returned]
-        return [item for value in values for item in results(value)]
-    except StopIteration as error:  # which no future can carry, so that nobody would ever hear of it
-        raise RuntimeError("the function raised StopIteration") from error
-
-
 def wired(
     found: dict[str, Declaration],
-    wiring: Iterable[tuple[str, tuple[str, ...] | None, tuple[str, ...] | None]],
+    wiring: Iterable[tuple[str, tuple[str, ...] | None, tuple[str, ...] | None, Mapping[str, Any]]],
 ) -> dict[str, Declaration]:
-    """The nodes with what the file says of their streams: (name, inputs or None, outputs or None)."""
+    """The nodes with what the file says of them: (name, inputs or None, outputs or None, manners)."""
     nodes = dict(found)
-    for name, inputs, outputs in wiring:
+    for name, inputs, outputs, manners in wiring:
         if name not in nodes:
             known = ", ".join(sorted(nodes)) or "none"
             raise NodeError(f"the file wires node {name!r}, but the discovery modules declare: {known}")
         was = nodes[name]
-        nodes[name] = Declaration(
-            name,
-            was.function,
-            was.inputs if inputs is None else inputs,
-            was.outputs if outputs is None else outputs,
+        nodes[name] = replace(
+            was,
+            inputs=was.inputs if inputs is None else inputs,
+            outputs=was.outputs if outputs is None else outputs,
+            manners=replace(was.manners, **manners),
         )
     return nodes

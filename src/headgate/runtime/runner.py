@@ -2,44 +2,52 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
-import msgspec
-
 from headgate.core.message import Message
-from headgate.core.position import Oldest
-from headgate.errors import CodecError, NodeError, StreamClosed, TransportError
+from headgate.errors import CodecError, NodeError, StreamClosed, StreamFull, TransportError
+from headgate.runtime.call import Configure, results
 from headgate.runtime.config.view import defaults_only
-from headgate.runtime.node import Call, Configure, Declaration, gather, in_thread, results
+from headgate.runtime.consumer import Consumer
+from headgate.runtime.node import Declaration
 from headgate.runtime.stats import NodeStats
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import Tasks, backoff, cancel
+from headgate.runtime.tasks import Idle, Tasks, backoff, cancel, is_cancelled
+from headgate.runtime.work import Inline, Runs, Work
 
 logger = logging.getLogger("headgate.node")
 _END = object()  # what a generator that has ended gives
 
 
 class Node:
-    """A declared node with its streams, running."""
+    """A declared node with its streams, running. `runs` says where its function is called; here by default."""
 
     def __init__(
-        self, declaration: Declaration, streams: Mapping[str, Stream], configure: Configure = defaults_only
+        self,
+        declaration: Declaration,
+        streams: Mapping[str, Stream],
+        runs: Callable[[Work], Runs] = Inline,
+        configure: Configure = defaults_only,
+        *,
+        workers: int = 1,
     ) -> None:
         self.name = declaration.name
         self.declaration = declaration
         self.inputs = [_named(streams, name, declaration) for name in declaration.inputs]
         self.outputs = [_named(streams, name, declaration) for name in declaration.outputs]
+        letters = declaration.manners.dead_letters
+        self.dead_letters = None if letters is None else _named(streams, letters, declaration)
         self.stats = NodeStats()
-        self._call = Call(declaration, configure)
+        self.workers = workers
+        self.concurrency = declaration.manners.concurrency or workers
         self._tasks: list[asyncio.Task[Any]] = []
-        self._idle: set[asyncio.Task[Any]] = set()
+        self._idle = Idle()
         self._stopping = False
-        if self.inputs and declaration.is_source:
-            raise NodeError(f"node {self.name!r} has no parameter, so it cannot have an input stream")
-        if not self.inputs and not declaration.is_source:
-            raise NodeError(f"node {self.name!r} has no input stream; name one in @node or under nodes:")
+        _refuse_impossible(declaration)
+        self.work = work_of(declaration, streams, configure)
+        self._runs = runs(self.work)
 
     def __repr__(self) -> str:
         return f"<Node {self.name}: {self.stats.handled} handled, {self.stats.failed} failed>"
@@ -48,6 +56,17 @@ class Node:
     def running(self) -> bool:
         """It was started."""
         return bool(self._tasks)
+
+    @property
+    def stopping(self) -> bool:
+        """It takes nothing new."""
+        return self._stopping
+
+    @property
+    def streams(self) -> list[str]:
+        """The names of all streams that it touches."""
+        letters = [] if self.dead_letters is None else [self.dead_letters]
+        return [stream.name for stream in (*self.inputs, *self.outputs, *letters)]
 
     def start(self, tasks: Tasks) -> None:
         """Begin, with a task for each input."""
@@ -59,8 +78,7 @@ class Node:
     async def stop(self, seconds: float) -> None:
         """Take nothing new and finish what is in hand; what takes longer than that is cancelled."""
         self._stopping = True
-        for task in self._idle:
-            task.cancel()
+        self._idle.interrupt()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
@@ -76,30 +94,22 @@ class Node:
             except StreamClosed:
                 return
             except (Exception, asyncio.CancelledError):
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 attempt = 1 if self.stats.handled + self.stats.emitted > before else attempt + 1
                 self.stats.failed += 1
                 self.stats.restarts += 1
                 logger.exception("node failed; it starts again", extra={"node": self.name, "attempt": attempt})
-                with self._interruptible():
+                with self._idle:
                     await asyncio.sleep(backoff(attempt))
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Around a wait that a stop cuts short. Everything else is finished first."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._idle.add(task)
-        try:
-            yield
-        finally:
-            self._idle.discard(task)
+    async def _consume(self, stream: Stream) -> None:
+        await Consumer(self, stream, self._runs, self._idle).run()
 
     async def _produce(self) -> None:
-        async with aclosing(self._call.function()) as values:
+        async with aclosing(self.work.function()) as values:
             while not self._stopping:
-                with self._interruptible():
+                with self._idle:
                     value = await anext(values, _END)
                 if value is _END:
                     return
@@ -108,85 +118,30 @@ class Node:
     async def _emit(self, made: list[Any]) -> None:
         """Publish what a source made; what cannot be written is counted and left out."""
         try:
-            addressed = self._addressed(made)
+            encoded = [stream.encode(made) for stream in self.outputs]
         except CodecError as error:
             self.stats.failed += len(made)
             logger.error("node made what cannot be written", extra={"node": self.name, "reason": str(error)})
         else:
-            await self._publish_all(addressed)
+            for stream, batch in zip(self.outputs, encoded, strict=True):
+                await self.publish(stream, batch)
             self.stats.emitted += len(made)
 
-    async def _consume(self, stream: Stream) -> None:
-        async with stream.subscribe(Oldest(), cursor=f"node-{self.name}") as subscription:
-            while not self._stopping:
-                with self._interruptible():
-                    batch = await subscription.take()
-                await self._handle(stream, batch.messages)
-                await subscription.commit(batch.position)
-
-    async def _handle(self, stream: Stream, messages: Sequence[Message[bytes]]) -> None:
-        readable = self._readable(stream, messages)
-        if not self._call.takes_batch:
-            for message in readable:
-                await self._attempt(stream, [message])
-        elif batch := list(readable):
-            await self._attempt(stream, batch)
-
-    def _readable(self, stream: Stream, messages: Sequence[Message[bytes]]) -> Iterator[Message[Any]]:
-        """The messages as the function wants them; one that cannot be read is counted and left out."""
-        for message in messages:
-            try:
-                yield self._call.converted(stream.decode(message))
-            except (CodecError, msgspec.ValidationError) as error:
-                self._failed(stream, [message], str(error), trace=False)
-
-    async def _attempt(self, stream: Stream, messages: Sequence[Message[Any]]) -> None:
-        """Call the function; what it raises is counted and logged, and the next message has its turn."""
-        try:
-            made = await self._run(self._call.argument(messages))
-            addressed = self._addressed(made)
-        except CodecError as error:
-            self._failed(stream, messages, str(error), trace=False)
-        except (Exception, asyncio.CancelledError) as error:  # a user's code must not stop its neighbours
-            if _is_cancelled():
-                raise
-            self._failed(stream, messages, repr(error), trace=True)
-        else:
-            await self._publish_all(addressed)
-            self.stats.handled += len(messages)
-            self.stats.emitted += len(made)
-
-    async def _run(self, argument: Any) -> list[Any]:
-        if self._call.is_generator:
-            return await gather(self._call.function(argument))
-        if self._call.is_async:
-            return results(await self._call.function(argument))
-        return await asyncio.to_thread(in_thread, self._call.function, argument)
-
-    def _failed(self, stream: Stream, messages: Sequence[Message[Any]], reason: str, *, trace: bool) -> None:
-        self.stats.failed += len(messages)
-        where = {"partition": messages[0].partition, "offset": messages[0].offset}
-        facts = {"node": self.name, "stream": stream.name, "reason": reason, **where}
-        logger.error("node could not handle a message", extra=facts, exc_info=trace)
-
-    def _addressed(self, values: list[Any]) -> list[tuple[Stream, list[Message[bytes]]]]:
-        """What goes to which stream, in bytes. May raise a `CodecError`."""
-        return [(stream, stream.encode(values)) for stream in self.outputs] if values else []
-
-    async def _publish_all(self, addressed: list[tuple[Stream, list[Message[bytes]]]]) -> None:
-        for stream, batch in addressed:
-            await self._publish(stream, batch)
-
-    async def _publish(self, stream: Stream, batch: list[Message[bytes]]) -> None:
+    async def publish(self, stream: Stream, batch: list[Message[bytes]]) -> None:
         """Publish, and while the stream does not take it try again: what a node made is not lost."""
         attempt = 0
-        while True:
+        while batch:
             try:
                 await stream.publish(batch)
                 return
             except StreamClosed:
                 raise
             except TransportError as error:
+                if isinstance(error, StreamFull) and len(batch) > 1:  # it may be more than the stream ever keeps
+                    half = len(batch) // 2
+                    await self.publish(stream, batch[:half])
+                    batch = batch[half:]
+                    continue
                 attempt += 1
                 facts = {"node": self.name, "stream": stream.name, "reason": str(error)}
                 if not error.retriable:  # it will not pass by itself, so somebody has to hear of it
@@ -196,10 +151,20 @@ class Node:
                 await asyncio.sleep(backoff(attempt, most=5.0))
 
 
-def _is_cancelled() -> bool:
-    """This task was cancelled, other than a user's function that let a cancellation of its own escape."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def work_of(declaration: Declaration, streams: Mapping[str, Stream], configure: Configure = defaults_only) -> Work:
+    """What is to be done for a node, between the codecs of its streams."""
+    inputs = {name: streams[name].codec for name in declaration.inputs}
+    return Work(declaration, inputs, [streams[name].output for name in declaration.outputs], configure)
+
+
+def _refuse_impossible(declaration: Declaration) -> None:
+    name, letters = declaration.name, declaration.manners.dead_letters
+    if declaration.inputs and declaration.is_source:
+        raise NodeError(f"node {name!r} has no parameter, so it cannot have an input stream")
+    if not declaration.inputs and not declaration.is_source:
+        raise NodeError(f"node {name!r} has no input stream; name one in @node or under nodes:")
+    if letters in declaration.inputs:
+        raise NodeError(f"node {name!r} reads {letters!r}, so its dead letters must go to another stream")
 
 
 def _named(streams: Mapping[str, Stream], name: str, declaration: Declaration) -> Stream:

@@ -24,7 +24,28 @@ class NodeStats:
     handled: int = 0
     emitted: int = 0
     failed: int = 0
+    retried: int = 0
+    dead_letters: int = 0
     restarts: int = 0
+
+
+@dataclass(slots=True)
+class GroupStats:
+    """What became of one group's workers."""
+
+    started: int = 0
+    lost: int = 0
+    cpu_seconds: float = 0.0  # of those that have ended
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """How one group's workers are just now."""
+
+    workers: int
+    portions: int
+    resident_bytes: int
+    cpu_seconds: float
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from headgate.core.codec import Codec
 from headgate.core.message import UNNAMED, Message
+from headgate.core.output import Output
 from headgate.core.position import Batch, Position, Receipt, Start
 from headgate.errors import StreamClosed, TransportError
 from headgate.runtime.stats import StreamStats
@@ -24,6 +25,7 @@ class Stream:
         self.codec = codec
         self.transport = transport
         self.transport_name = transport_name
+        self.output = Output(settings.id, codec)
         self.stats = StreamStats()
         self._sink: Sink | None = None
         self._sources: set[Source] = set()
@@ -74,12 +76,7 @@ class Stream:
 
     def encode(self, values: Iterable[Any]) -> list[Message[bytes]]:
         """Messages of these values; what already is a message keeps its key, headers and time."""
-        return [self._encoded(value) for value in values]
-
-    def _encoded(self, value: Any) -> Message[bytes]:
-        if isinstance(value, Message):
-            return replace(value, value=self.codec.encode(value.value))
-        return Message(value=self.codec.encode(value), stream=self.settings.id)
+        return self.output.encode(values)
 
     def decode(self, message: Message[bytes]) -> Message[Any]:
         """The same message with its value decoded. May raise a `CodecError`."""

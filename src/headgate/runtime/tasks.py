@@ -55,6 +55,34 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def is_cancelled() -> bool:
+    """This task was cancelled, other than a user's function that let a cancellation of its own escape."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Idle:
+    """Around waits that a stop cuts short. Everything else is finished first."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Task[Any]] = set()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+
+    def __exit__(self, *_: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.discard(task)
+
+    def interrupt(self) -> None:
+        """Cancel those who wait."""
+        for task in self._waiting:
+            task.cancel()
+
+
 def backoff(attempt: int, *, first: float = 0.1, most: float = 10.0) -> float:
     """How long to wait before this attempt (from 1): doubling, up to `most`."""
     return float(min(most, first * 2 ** min(attempt - 1, 30)))

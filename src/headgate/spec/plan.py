@@ -147,6 +147,7 @@ class NodePlan:
     name: str
     input: tuple[str, ...] | None = None
     output: tuple[str, ...] | None = None
+    manners: Mapping[str, object] = field(default_factory=dict)  # what it says of the others, by name
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 
 

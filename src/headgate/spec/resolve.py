@@ -220,7 +220,10 @@ def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
 
 
 def _node(name: str, document: Document, tree: Node) -> NodePlan:
-    return _same(NodePlan, document.nodes[name], name=name, mark=key_mark(tree, ("nodes", name)))
+    spec = document.nodes[name]
+    given = spec.model_dump(exclude={"input", "output"}, exclude_none=True)
+    manners = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return _same(NodePlan, spec, name=name, manners=manners, mark=key_mark(tree, ("nodes", name)))
 
 
 def _mark(tree: Node, at: int) -> Mark:

@@ -77,11 +77,16 @@ def problems(document: Document, ground: Ground) -> Iterator[Problem]:
 
 def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
     """What is accepted, but does nothing in this version."""
-    if document.runtime.platform.process_groups:
-        yield ground.at_key(_GROUPS, "process groups are accepted, but this version runs all in one process")
-    elif document.runtime.bootstrap.mode == "process_supervisor":
-        path = ("runtime", "bootstrap", "mode")
-        yield ground.at_value(path, "process_supervisor is accepted, but this version runs all in one process")
+    groups = document.runtime.platform.process_groups
+    if groups and document.runtime.bootstrap.mode == "inline":
+        words = (
+            "process groups are processes with runtime.bootstrap.mode: process_supervisor; without it all runs in one"
+        )
+        yield ground.at_key(_GROUPS, words)
+    for at, group in enumerate(groups):
+        for key in ("runners", "services"):
+            if getattr(group, key):
+                yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
     yield from _auth_warnings(document, ground)
 
 
@@ -206,6 +211,10 @@ def _nodes(document: Document, ground: Ground) -> Iterator[Problem]:
                 path: Path = ("nodes", name, key)
                 path = path if isinstance(find(ground.tree, path), Scalar) else (*path, at)
                 yield from _declared(path, stream, dotted(path), ground)
+        place: Path = ("nodes", name, "dead_letters")
+        yield from _declared(place, node.dead_letters, dotted(place), ground)
+        if node.dead_letters is not None and node.dead_letters in (node.input or ()):
+            yield ground.at_value(place, f"{dotted(place)}: the node reads {ground.show(place)}; use another stream")
 
 
 def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Iterator[Problem]:

@@ -55,6 +55,26 @@ class NodeSpec(Spec):
 
     input: Names | None = Field(None, description="The stream or streams that it reads.")
     output: Names | None = Field(None, description="The stream or streams that it may publish to.")
+    stage: Name | None = Field(None, description="Its stage; groups may be made of stages.")
+    tags: Names | None = Field(None, description="Its tags; groups may be made of tags, too.")
+    group: Name | None = Field(None, description="The process group that it runs in.")
+    concurrency: int | None = Field(
+        None, ge=1, le=10_000, description="How many calls at once; default: 1, or as many as its group has workers."
+    )
+    batch: int | None = Field(
+        None, ge=1, le=100_000, description="The most messages that a function of batches gets at once; default: 1000."
+    )
+    order: Literal["stream", "key", "none"] | None = Field(
+        None, description="Which messages are dealt with one after the other; default: `key`, those of one key."
+    )
+    retries: int | None = Field(
+        None, ge=0, le=1_000_000, description="How often a message is tried again when the function fails; default: 0."
+    )
+    retry_delay: Duration | None = Field(
+        None, description="Before the first retry; twice as long before each further one, 30s at most; default: 100ms."
+    )
+    timeout: PositiveDuration | None = Field(None, description="How long a call may take.")
+    dead_letters: Name | None = Field(None, description="The stream for messages that are not handled.")
 
 
 class Document(Spec):

@@ -22,6 +22,7 @@ HeadgateError
 ├── Busy                 what this request needs has too much to do; come again
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
+│   └── Forbidden        this client has no permission for it
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
 │   │   └── Uncertain    went while it was keeping something: nobody knows what is there
@@ -212,6 +213,12 @@ class Refused(HeadgateError):
     """The gate does not do this for this client."""
 
     code, status = "refused", 403
+
+
+class Forbidden(Refused):
+    """The gate knows who sends this, and they have no permission for it."""
+
+    code = "forbidden"
 
 
 class TransportError(HeadgateError):

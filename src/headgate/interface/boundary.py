@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from random import getrandbits
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded, Unauthorized
+from headgate.core.scopes import EVERYTHING, READ, WRITE
+from headgate.errors import BodyTooLarge, Draining, Forbidden, HeadgateError, NotFound, Overloaded, Unauthorized
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -31,6 +32,7 @@ from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
+_READING = ("GET", "HEAD", "OPTIONS")
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -141,7 +143,9 @@ class Boundary:
         """
         try:
             self._identify(request, route)
-        except Unauthorized as error:
+            if request.caller.scopes is not EVERYTHING:
+                _permit(request, route)
+        except (Unauthorized, Forbidden) as error:
             self._stats.count_error(error.code)
             return ((route and route.failure) or render)(error, request)
         return None
@@ -206,6 +210,18 @@ class _Outgoing:
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _permit(request: Request, route: Route | None) -> None:
+    """Find out what the caller may do with what a route serves. Raises `Forbidden`."""
+    if route is not None and (route.public or route.for_all):
+        return
+    verb = READ if (request.method if route is None else route.method) in _READING else WRITE
+    path = request.path if route is None else route.path
+    request.keys = request.caller.permitted(verb, [path, route.stream] if route and route.stream else [path])
+    if request.keys.patterns and not (route and route.keyed):
+        told = "knows nothing of keys of messages, and this permission is for some keys alone"
+        raise Forbidden(f"{path[:200]} {told}")
 
 
 def _note_cut(label: str, request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from headgate.core.codec import encode_json
+from headgate.core.scopes import ALL_KEYS
 from headgate.errors import BadRequest, BodyTooLarge
 from headgate.interface.identity.caller import ANYONE
 from headgate.interface.workload import Workload
@@ -39,6 +40,7 @@ class Request:
         "_workload",
         "caller",
         "id",
+        "keys",
         "limit",
         "limited_by",
         "method",
@@ -68,6 +70,7 @@ class Request:
         self.receive = receive
         self.read = False  # the body, to its end
         self.caller = ANYONE
+        self.keys = ALL_KEYS  # of the messages that the caller may have to do with
         self.notes: list[tuple[bytes, bytes]] = []  # headers that its answer gets, whatever that is
         self.values: Mapping[str, str] = {}  # that stand in the path for names
         self._headers: dict[bytes, bytes] | None = None

@@ -9,6 +9,7 @@ from headgate.core.command_status import Status, Transition, history_of
 from headgate.errors import (
     BadRequest,
     Busy,
+    Forbidden,
     HeadgateError,
     InvalidCommand,
     KeyReused,
@@ -36,6 +37,7 @@ _NAMES: Sequence[tuple[type[HeadgateError], str]] = (
     (StorageFull, "StorageFullError"),
     (RateLimited, "RateLimitError"),
     (TimedOut, "TimeoutError"),
+    (Forbidden, "PermissionError"),
     (Unauthorized, "AuthenticationError"),
     (BadRequest, "CommandValidationError"),
     (TransportError, "KafkaConnectionError"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headgate.core.codec import Codec, MessageSerializer
 from headgate.core.message import Message, MessageSink, MessageSource, StreamId
 from headgate.core.position import Batch, Position, Receipt
-from headgate.errors import CodecError, ConfigError, HeadgateError, TransportError
+from headgate.errors import CodecError, ConfigError, HeadgateError, Refusal, TransportError
 from headgate.runtime.config.view import Config
 from headgate.runtime.node import node
 from headgate.transport.queue_sink import QueueBasedMessageSink
@@ -42,6 +42,7 @@ __all__ = [
     "Position",
     "QueueBasedMessageSink",
     "Receipt",
+    "Refusal",
     "StreamClient",
     "StreamId",
     "SyncCommandClient",

@@ -18,11 +18,11 @@ HeadgateError
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── RateLimited          more requests of one client than there may be
-├── TimedOut             there was no answer in time
 ├── Busy                 what this request needs has too much to do; come again
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
 │   └── Forbidden        this client has no permission for it
+├── NoReply              nobody answered a request in time
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
 │   │   └── Uncertain    went while it was keeping something: nobody knows what is there
@@ -43,6 +43,7 @@ HeadgateError
 ├── LinkLost             a link between two processes ended, or never was
 ├── VersionMismatch      the two sides of a link have no version in common
 ├── WorkerLost           the process that ran a node's function is gone
+├── Refusal              a node answers a request with an error
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
@@ -203,12 +204,6 @@ class RateLimited(HeadgateError):
         super().__init__(message)
 
 
-class TimedOut(HeadgateError):
-    """There was no answer in time; whether the request was carried out is not known."""
-
-    code, status = "timeout", 504
-
-
 class Refused(HeadgateError):
     """The gate does not do this for this client."""
 
@@ -219,6 +214,12 @@ class Forbidden(Refused):
     """The gate knows who sends this, and they have no permission for it."""
 
     code = "forbidden"
+
+
+class NoReply(HeadgateError):
+    """Nobody answered this request in time."""
+
+    code, status, retriable = "timeout", 504, False
 
 
 class TransportError(HeadgateError):
@@ -341,6 +342,16 @@ class WorkerLost(HeadgateError):
     """The process that ran a node's function is gone, and nobody knows what became of the messages that it had."""
 
     code, retriable = "worker_lost", True
+
+
+class Refusal(HeadgateError):
+    """A node raises it to answer a request with an error: what is wrong with it, an HTTP status and a stable code."""
+
+    def __init__(self, message: str, *, status: int = 400, type: str = "refused") -> None:  # noqa: A002
+        super().__init__(message)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a refusal has a status from 400 to 599, not {status}")
+        self.reply_status, self.reply_type = status, type
 
 
 class NodeError(HeadgateError):

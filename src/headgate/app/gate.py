@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from headgate import __version__
+from headgate.app.calls import Calls
 from headgate.app.command import Commands
 from headgate.app.config import Configuring
 from headgate.app.connect import Connections
@@ -55,6 +56,7 @@ class Gate:
         self.ingest = Ingest(self.tasks)
         self._drained = asyncio.Event()
         self.commands = Commands(self.tasks, self._drained.wait)
+        self.calls = Calls(self.tasks, self._drained.wait)
         self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
@@ -78,6 +80,7 @@ class Gate:
             web=self._web,
             ingest=self.ingest.stats,
             commands=self.commands.stats,
+            replies=self.calls.replies,
             more_health=self.ingest.health,
         )
         self.app = Boundary(
@@ -126,6 +129,7 @@ class Gate:
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
+        await self.calls.become(plan, self.streams, nodes)
         routes, doors = self._routes(plan), self._doors(plan)
         self.app.router = Router(self._policies.routes(plan.interfaces, routes))
         self.app.doors = self._policies.doors(plan.interfaces, doors)
@@ -162,7 +166,7 @@ class Gate:
 
     def _routes(self, plan: Plan) -> list[Route]:
         routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
-        routes += self.config.routes(self._drained.wait)
+        routes += [*self.config.routes(self._drained.wait), *self.calls.routes()]
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -211,7 +215,7 @@ class Gate:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        parts = (self._connections, self.ingest, self.config, self.supervisor)
+        parts = (self._connections, self.ingest, self.config, self.calls, self.supervisor)
         troubles = [*(trouble for part in parts for trouble in part.troubles()), *unread]
         return list(dict.fromkeys([*draining, *troubles]))
 

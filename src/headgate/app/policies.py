@@ -51,7 +51,12 @@ class Policies:
 
 
 def _by_path(interfaces: Sequence[InterfacePlan]) -> dict[str, PoliciesPlan]:
-    return {i.path: i.policies for i in interfaces if i.path is not None}
+    return {i.path: _of(i) for i in interfaces if i.path is not None}
+
+
+def _of(interface: InterfacePlan) -> PoliciesPlan:
+    # Whoever waits for a reply knows for how long, and lets go of what waits.
+    return replace(interface.policies, timeout_ms=None) if interface.kind == "http" else interface.policies
 
 
 def _owner(path: str, plans: Mapping[str, PoliciesPlan]) -> str | None:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from headgate.interface.visitors import Visitors
 from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import DURATIONS, CommandStats, Durations, IngestStats, WebStats
 from headgate.runtime.stream import Stream
@@ -27,6 +28,7 @@ def expose(
     web: WebStats,
     ingest: IngestStats,
     commands: Mapping[str, CommandStats],
+    replies: Mapping[str, Replies],
     dropped: Mapping[str, int],
     *,
     ready: bool,
@@ -36,7 +38,13 @@ def expose(
     metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
     registry.register(
         _Snapshot(
-            [*metrics, *_group_metrics(supervisor), *_ingest_metrics(ingest), *_command_metrics(commands)],
+            [
+                *metrics,
+                *_group_metrics(supervisor),
+                *_ingest_metrics(ingest),
+                *_command_metrics(commands),
+                *_reply_metrics(replies),
+            ],
         )
     )
     ProcessCollector(registry=registry)
@@ -134,6 +142,20 @@ def _command_metrics(commands: Mapping[str, CommandStats]) -> Iterator[Metric]:
     yield duration
 
 
+def _reply_metrics(replies: Mapping[str, Replies]) -> Iterator[Metric]:
+    for fact, help_text in _REPLY_FACTS.items():
+        yield _counter(
+            f"headgate_replies_{fact}",
+            help_text,
+            ["stream"],
+            {(name,): getattr(its.stats, fact) for name, its in replies.items()},
+        )
+    waiting = GaugeMetricFamily("headgate_replies_in_flight", "requests that wait for a reply", labels=["stream"])
+    for name, its in replies.items():
+        waiting.add_metric([name], its.in_flight)
+    yield waiting
+
+
 def _add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
     total, buckets = 0, []
     for bound, count in zip([*DURATIONS, inf], durations.counts, strict=True):
@@ -155,6 +177,14 @@ _STREAM_FACTS = {
     "refused": "messages whose batch the transport did not keep",
     "delivered": "messages given to readers",
     "missed": "messages that readers were too late for",
+}
+_REPLY_FACTS = {
+    "registered": "requests that waited for a reply",
+    "completed": "requests that got one",
+    "cancelled": "requests whose client went first",
+    "expired": "requests that got none in time",
+    "duplicate_terminal": "second replies to a request",
+    "late_reply_drop": "replies to requests that nobody waited for any longer",
 }
 _NODE_FACTS = {
     "handled": "messages handled",

@@ -13,6 +13,7 @@ from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import CommandStats, IngestStats, WebStats
 from headgate.runtime.stream import Stream
@@ -39,6 +40,7 @@ class Ops:
         web: WebStats,
         ingest: IngestStats,
         commands: Mapping[str, CommandStats],
+        replies: Mapping[str, Replies],
         more_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._info = info
@@ -52,6 +54,7 @@ class Ops:
         self._web = web
         self._ingest = ingest
         self._commands = commands
+        self._replies = replies
         self._more_health = more_health
 
     def routes(self) -> list[Route]:
@@ -128,6 +131,7 @@ class Ops:
             self._web,
             self._ingest,
             self._commands,
+            self._replies,
             drops,
             ready=not self._issues(),
         )

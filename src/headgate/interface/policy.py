@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from headgate.core.rate import MAKERS, Meters, Places, Verdict
-from headgate.errors import RateLimited, TimedOut
+from headgate.errors import NoReply, RateLimited
 from headgate.interface.exchange import Request, Response
 from headgate.interface.route import Endpoint
 from headgate.interface.socket import Socket
@@ -129,7 +129,7 @@ class Policy:
         try:
             yield
         except TimeoutError:  # an endpoint keeps its own to itself
-            raise TimedOut(
+            raise NoReply(
                 f"there was no answer within {self._seconds:g} s; whether the request was carried out is not known"
             ) from None
 

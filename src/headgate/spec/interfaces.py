@@ -15,6 +15,7 @@ from headgate.spec.values import (
     PositiveDuration,
     Route,
     Spec,
+    Template,
     part,
 )
 
@@ -134,6 +135,9 @@ class HttpSpec(_Bound):
     """A request, and its response."""
 
     kind: Literal["http"] = Field(description="Which interface this is.")
+    path: Template | None = Field(
+        None, description="Where it is served, as /quotes/{item}; without one, discovered nodes bring their routes."
+    )
 
 
 class HttpStreamSpec(_Bound, _Response):

@@ -275,6 +275,11 @@ class InterfacePlan:
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
 
     @property
+    def is_call(self) -> bool:
+        """Whether a request waits for its reply there."""
+        return self.kind == "http" and self.path is not None
+
+    @property
     def has_its_own_routes(self) -> bool:
         """Whether its stream is not simply followed or polled at its path."""
         return self.socket is not None or self.command is not None or self.kind == "config"

@@ -15,6 +15,7 @@ from headgate.spec.interfaces import (
     CommandSpec,
     ConfigSpec,
     FollowedSpec,
+    HttpSpec,
     HttpStreamSpec,
     IngestSpec,
     InterfaceSpec,
@@ -238,7 +239,9 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
         yield from _command(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
-    if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
+    if isinstance(interface, HttpSpec) and interface.path is not None:
+        yield from _call(interface, path, document, ground)
+    elif isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
         yield ground.at_value(
             (*path, "path"),
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
@@ -321,6 +324,17 @@ def _command_types(document: Document, ground: Ground) -> Iterator[Problem]:
             except BadSchema as error:
                 path = ("commands", name, "payload")
                 yield ground.at_key(path, f"{dotted(path)} is no JSON Schema: {error}")
+
+
+def _call(interface: HttpSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    for key in ("request", "response"):
+        name = getattr(interface, key)
+        if name is None:
+            yield ground.at_value((*path, "path"), f'"kind: http" with a path needs the key "{key}", a stream')
+    stream = document.streams.get(interface.response or "")
+    if stream is not None and stream.delivery == "queue":
+        words = "has queue delivery: each gate looks for its own replies, so use broadcast"
+        yield ground.at_value((*path, "response"), f"{ground.show((*path, 'response'))} {words}")
 
 
 def _follows(interface: BoundSpec) -> bool:

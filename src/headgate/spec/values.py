@@ -26,6 +26,9 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+_TEMPLATE = re.compile(
+    r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)(/((?!\.{1,2}(/|$))[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]{0,63}\}))*"
+)
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -166,6 +169,10 @@ LoopbackHost = Annotated[str, _text(is_loopback, "a loopback address, such as 12
 Route = Annotated[
     str,
     _text(_ROUTE.fullmatch, "a path such as /results/latest: letters, digits and . _ ~ - between single slashes"),
+]
+Template = Annotated[
+    str,
+    _text(_TEMPLATE.fullmatch, "a path such as /quotes or /quotes/{item}: letters, digits and . _ ~ -, and {names}"),
 ]
 ParameterName = Annotated[
     str, _text(_PARAMETER.fullmatch, "a name of letters, digits, _ . and -, up to 64, that starts with a letter")

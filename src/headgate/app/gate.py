@@ -16,6 +16,7 @@ from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
 from headgate.app.ingest import Ingest
+from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
@@ -59,6 +60,7 @@ class Gate:
         self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
+        self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -128,7 +130,9 @@ class Gate:
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
         await self.calls.become(plan, self.streams, nodes)
-        self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
+        routes, doors = self._routes(plan), self._doors(plan)
+        self.app.router = Router(self._policies.routes(plan.interfaces, routes))
+        self.app.doors = self._policies.doors(plan.interfaces, doors)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)

@@ -158,6 +158,8 @@ class RateLimitPlan:
     kind: str
     limit: int
     window: float = 60.0  # seconds
+    per: str = "client"  # client, identity, address
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.core.message import Message
+from headgate.core.message import Headers, Message
 from headgate.core.reply import DEADLINE, TRACE, failed
 from headgate.core.wire import JSON
 from headgate.errors import NoReply, Unavailable, UnsupportedMedia
@@ -55,26 +55,27 @@ def call_routes(terms: Terms) -> list[Route]:
 
 async def _call(request: Request, terms: Terms) -> Response:
     value = terms.contract.body(await _body(request), _values(request))
+    return _response(await request.unless_gone(ask(terms, value, trace_of(request))), terms.replies.stream)
+
+
+async def ask(terms: Terms, value: bytes, trace: Headers = ()) -> Message[bytes]:
+    """The reply to a request, whose value is JSON. Raises a `HeadgateError` when there is none in time."""
+    reply: Message[bytes] | None = await finish_or_cancel(_replied(terms, value, trace), terms.drained)
+    if reply is None:
+        raise Unavailable("the gate is shutting down, and the reply has not come yet")
+    return reply
+
+
+async def _replied(terms: Terms, value: bytes, trace: Headers) -> Message[bytes]:
     await terms.replies.ready(terms.timeout)
     with terms.replies.register() as waiter:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
-        headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *_trace(request))
-        message = Message(value=terms.requests.codec.from_json(value), headers=headers)
-        return await request.unless_gone(_replied(terms, waiter.wait(terms.timeout), message))
-
-
-async def _replied(terms: Terms, waiting: Any, message: Message[bytes]) -> Response:
-    async def ask() -> Response:
-        await terms.requests.publish([message])
-        reply = await waiting
-        if reply is None:
-            raise NoReply(f"there was no reply within {terms.timeout:g} s")
-        return _response(reply, terms.replies.stream)
-
-    response: Response | None = await finish_or_cancel(ask(), terms.drained)
-    if response is None:
-        raise Unavailable("the gate is shutting down, and the reply has not come yet")
-    return response
+        headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *trace)
+        await terms.requests.publish([Message(value=terms.requests.codec.from_json(value), headers=headers)])
+        reply = await waiter.wait(terms.timeout)
+    if reply is None:
+        raise NoReply(f"there was no reply within {terms.timeout:g} s")
+    return reply
 
 
 async def _body(request: Request) -> bytes:
@@ -92,7 +93,8 @@ def _values(request: Request) -> Mapping[str, str]:
     return {**named, **request.values}
 
 
-def _trace(request: Request) -> tuple[tuple[str, bytes], ...]:
+def trace_of(request: Request) -> Headers:
+    """What says of which trace a request is."""
     given = request.header(TRACE)
     return () if given is None else ((TRACE, given.encode("latin-1")),)
 

@@ -101,7 +101,7 @@ class Talk(Visit):
     def _begin(self, way: Outlet) -> None:
         if self._terms.inlet is not None:
             self._inlet = Inlet(self._terms.inlet, self._voice, way, keyed=self._terms.keyed, keys=self._terms.writable)
-            self._tasks.start("socket publishes", self._watched(self._publish(self._inlet)))
+            self._tasks.start("socket publishes", self._watched(partial(self._publish, self._inlet)))
 
     async def _finish(self) -> None:
         if self._inlet is not None:

@@ -1,8 +1,7 @@
 """The visit: one client's WebSocket, from when it is let in until one of the two goes."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from headgate.core.lanes import Payload
 from headgate.interface.exchange import ClientGone
@@ -54,7 +53,7 @@ class Visit:
         try:
             async with self._tasks:
                 self._begin(way)
-                listening = self._tasks.start("socket listens", self._watched(self._listen()))
+                listening = self._tasks.start("socket listens", self._watched(self._listen))
                 goodbye = await self._leaving
                 await cancel(listening)
                 await self._finish()
@@ -73,10 +72,10 @@ class Visit:
         """The client says this, in so many bytes."""
         raise NotImplementedError
 
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """Whatever ends one side of the talk ends it all."""
         try:
-            await work
+            await work()
         except ClientGone:
             self._leave(None)
         except Goodbye as goodbye:

@@ -110,7 +110,7 @@ class Conversation(Visit):
         await self._stay(PROTOCOL if speaks else None)
 
     def _begin(self, way: Outlet) -> None:  # noqa: ARG002
-        self._tasks.start("socket waits for its client", self._watched(self._expect_greeting()))
+        self._tasks.start("socket waits for its client", self._watched(self._expect_greeting))
 
     async def _expect_greeting(self) -> None:
         await asyncio.sleep(PATIENCE)
@@ -161,7 +161,9 @@ class Conversation(Visit):
         except QueryRefused as refused:
             await self._refuse(said.id, refused.errors)
         else:
-            self._open[said.id] = self._tasks.start("socket asks", self._watched(self._see_through(said.id, operation)))
+            self._open[said.id] = self._tasks.start(
+                "socket asks", self._watched(partial(self._see_through, said.id, operation))
+            )
 
     async def _see_through(self, name: str, operation: Operation) -> None:
         try:

@@ -91,6 +91,29 @@ def _safe(name: str) -> str:
     return f"{name}_" if iskeyword(name) else name
 
 
+class Names:
+    """The names of a schema's types. Strawberry writes them in camel case, so they are made that way here."""
+
+    def __init__(self) -> None:
+        self._taken = {*_ROOTS, *_FIXED, *_SCALARS}
+
+    def free(self, *parts: str) -> str:
+        """A name of these parts that nothing else has."""
+        words = [word for part in parts for word in part.split("_") if word]
+        name = free = "".join(word[:1].upper() + word[1:] for word in words)
+        number = 1
+        while free in self._taken:
+            number += 1
+            free = f"{name}{number}"
+        self._taken.add(free)
+        return free
+
+
+_ROOTS = ("Query", "Mutation", "Subscription")
+_FIXED = ("Stream", "Message", "MessageInput", "Header", "HeaderInput", "Window", "Published", "PublishError", "Pushed")
+_SCALARS = ("Int", "Float", "String", "Boolean", "ID", "JSON", "Long", "Text")
+
+
 def record(name: str, members: Mapping[str, tuple[Any, str]]) -> type:
     """A type of plain members: their types and meanings by their names."""
     fields = [
@@ -139,6 +162,7 @@ __all__ = [
     "JSON",
     "Argument",
     "Long",
+    "Names",
     "Text",
     "entry",
     "field",

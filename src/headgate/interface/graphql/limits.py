@@ -24,7 +24,7 @@ from graphql import (
 
 from headgate.errors import TooMuch
 
-MOST_TOKENS = 2_000  # a thousand take about ten milliseconds
+MOST_TOKENS = 1_000  # a thousand take about ten milliseconds
 MOST_FRAGMENTS = 100  # definitions, spreads and inline ones
 INTROSPECTION_DEPTH = 20  # what tools ask for takes 13
 PAGE = 100  # messages, where a query does not say how many

@@ -10,7 +10,7 @@ from strawberry.tools import create_type
 from headgate.interface.call.routes import Terms
 from headgate.interface.command.office import Office
 from headgate.interface.graphql.actions import call_fields, command_fields
-from headgate.interface.graphql.fields import CONFIG
+from headgate.interface.graphql.fields import CONFIG, Names
 from headgate.interface.graphql.shapes import Shapes
 from headgate.interface.graphql.streams import Reading, Streams
 from headgate.runtime.stream import Stream
@@ -28,7 +28,8 @@ class Ground:
 
 def schema_of(ground: Ground) -> GraphQLSchema:
     """The schema of all that there is."""
-    streams, shapes, taken = Streams(ground.streams, ground.readings), Shapes(), {"publish"}
+    names, taken = Names(), {"publish"}
+    streams, shapes = Streams(ground.streams, ground.readings, names), Shapes(names)
     actions = [*call_fields(ground.calls, shapes, taken), *command_fields(ground.offices, shapes, taken)]
     mutations = [*streams.mutations(), *actions]
     subscriptions = streams.subscriptions()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Any
 
-from headgate.interface.graphql.fields import JSON, Long, entry, many, maybe, record
+from headgate.interface.graphql.fields import JSON, Long, Names, entry, many, maybe, record
 
 NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SCALARS: Mapping[str, Any] = {"string": str, "integer": Long, "number": float, "boolean": bool}
@@ -14,12 +14,13 @@ _SCALARS: Mapping[str, Any] = {"string": str, "integer": Long, "number": float, 
 class Shapes:
     """Makes a type for each schema. What GraphQL has no type for is JSON: maps, unions, names that it does not know."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[Mapping[str, Any], Any]] = {}  # by name, so that none is made twice
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._made: list[tuple[str, bool, Mapping[str, Any], Any]] = []  # each once
 
     def given(self, schema: Mapping[str, Any], name: str) -> Any:
         """The type of what a client gives."""
-        return self._shape(schema, f"{name}_input", is_input=True)
+        return self._shape(schema, name, is_input=True)
 
     def shown(self, schema: Mapping[str, Any], name: str) -> Any:
         """The type of what a client gets."""
@@ -41,26 +42,14 @@ class Shapes:
 
     def _object(self, schema: Mapping[str, Any], name: str, *, is_input: bool) -> Any:
         own = str(schema.get("title", ""))
-        name = (f"{own}_input" if is_input else own) if NAME.fullmatch(own) else name
-        name = self._free(name, schema)
-        if name not in self._made:
-            make = self._entry if is_input else self._record
-            self._made[name] = (schema, make(schema, name))
-        return self._made[name][1]
-
-    def _free(self, name: str, schema: Mapping[str, Any]) -> str:
-        """This name, or the first one like it under which there is nothing else."""
-        free, number = name, 1
-        while free in self._made and self._made[free][0] != schema:
-            number += 1
-            free = f"{name}_{number}"
-        return free
-
-    def _record(self, schema: Mapping[str, Any], name: str) -> type:
-        return record(name, self._members(schema, name, is_input=False))
-
-    def _entry(self, schema: Mapping[str, Any], name: str) -> type:
-        return entry(name, self._members(schema, name, is_input=True))
+        wanted = own if NAME.fullmatch(own) else name
+        for title, *rest, made in self._made:
+            if (title, *rest) == (wanted, is_input, schema):
+                return made
+        make, ending = (entry, "input") if is_input else (record, "")
+        made = make(self._names.free(wanted, ending), self._members(schema, name, is_input=is_input))
+        self._made.append((wanted, is_input, schema, made))
+        return made
 
     def _members(self, schema: Mapping[str, Any], name: str, *, is_input: bool) -> dict[str, tuple[Any, str]]:
         """Types and meanings; what need not be there may be null."""

@@ -20,6 +20,7 @@ from headgate.interface.graphql.fields import (
     JSON,
     Argument,
     Long,
+    Names,
     Text,
     entry,
     field,
@@ -120,12 +121,12 @@ _WINDOW = record(
     },
 )
 _MESSAGE_INPUT = entry(
-    "Message_input",
+    "MessageInput",
     {
-        "value": (JSON, "Base64 where `encoding` says so."),
+        "value": (maybe(JSON), "It has to be there, and may be null; base64 where `encoding` says so."),
         "encoding": (maybe(str), "`base64`, or nothing."),
         "key": (maybe(Text), ""),
-        "headers": (maybe(many(entry("Header_input", {"name": (str, ""), "value": (Text, "")}))), ""),
+        "headers": (maybe(many(entry("HeaderInput", {"name": (str, ""), "value": (Text, "")}))), ""),
         "timestamp": (maybe(Long), "Nanoseconds since the epoch, UTC."),
     },
 )
@@ -156,19 +157,24 @@ OWN_ARGUMENTS = frozenset({"key", "last", "from", "after", "limit", "name"})
 class Streams:
     """The fields of all streams. Those whose names GraphQL knows are named so; all are found by `stream(name:)`."""
 
-    def __init__(self, streams: Mapping[str, Stream], readings: Mapping[str, Reading]) -> None:
-        self._streams, self._readings = streams, readings
+    def __init__(self, streams: Mapping[str, Stream], readings: Mapping[str, Reading], names: Names) -> None:
+        self._streams, self._readings, self._names = streams, readings, names
 
     def queries(self) -> list[Any]:
         """What can be asked for."""
-        listed = field("streams", list[str], self._names, (), "Those that you may read.")
+        listed = field("streams", list[str], self._listed, (), "Those that you may read.")
         if not self._readings:
             return [listed]
+        plain_stream = _stream_type("Stream", ())
         named = [
-            field(name, _stream_type(f"Stream_{name}", reading), self._reader(reading), (), f"The stream {name}.")
+            field(name, self._type(reading) or plain_stream, self._reader(reading), (), f"The stream {name}.")
             for name, reading in self._named()
         ]
-        return [listed, field("stream", _stream_type("Stream", None), self._find, (_NAME,), "A stream."), *named]
+        return [listed, field("stream", plain_stream, self._find, (_NAME,), "A stream."), *named]
+
+    def _type(self, reading: Reading) -> type | None:
+        """The type of a stream that has filters of its own."""
+        return _stream_type(self._names.free("Stream", reading.name), reading.filters) if reading.filters else None
 
     def subscriptions(self) -> list[Any]:
         """What can be followed."""
@@ -177,7 +183,7 @@ class Streams:
         events = flow(MESSAGE)
         told = "What comes, from now on or from where you say. `extensions` has the position, or a gap."
         named = [
-            subscription(name, events, self._follower(reading), [*_arguments(reading), _AFTER, _SINCE], told)
+            subscription(name, events, self._follower(reading), [*_arguments(reading.filters), _AFTER, _SINCE], told)
             for name, reading in self._named()
         ]
         by_name = [_NAME, _KEY_ARGUMENT, _AFTER, _SINCE]
@@ -194,7 +200,7 @@ class Streams:
     def _named(self) -> list[tuple[str, Reading]]:
         return [(n, r) for n, r in self._readings.items() if NAME.fullmatch(n) and n not in OWN_FIELDS]
 
-    def _names(self, _: object, context: Context, __: object) -> list[str]:
+    def _listed(self, _: object, context: Context, __: object) -> list[str]:
         return [name for name in self._readings if context.caller.keys(READ, [context.path, name]) is not None]
 
     def _find(self, _: object, __: Context, given: Mapping[str, Any]) -> Reading:
@@ -242,6 +248,8 @@ _NAME = Argument("name", str, "The stream's name.")
 
 
 def _parsed(given: Mapping[str, Any], stream: Stream) -> Message[bytes] | CodecError:
+    if "value" not in given:
+        return CodecError("a message needs a value; null is one")
     try:
         headers = [(item["name"], item["value"]) for item in given.get("headers") or ()]
         facts = {"value": given["value"], "headers": headers}
@@ -257,15 +265,14 @@ def _raw(facts: dict[str, Any]) -> dict[str, Any]:
     return facts | {"value": msgspec.Raw(encode_json(facts["value"]))}
 
 
-def _arguments(reading: Reading | None) -> list[Argument]:
+def _arguments(filters: Sequence[Filter]) -> list[Argument]:
     """What may be asked for of a stream: any of the values that are given."""
-    filters = () if reading is None else reading.filters
     more = [Argument(i.name, maybe(many(_TYPES[i.facet.kind])), i.meaning, None) for i in filters]
     return [_KEY_ARGUMENT, *more]
 
 
-def _stream_type(name: str, reading: Reading | None) -> type:
-    wanted = _arguments(reading)
+def _stream_type(name: str, filters: Sequence[Filter]) -> type:
+    wanted = _arguments(filters)
     told = "The newest message of those that the gate has at hand."
     page = [*wanted, _LAST, _FROM, _AFTER, _LIMIT]
     return create_type(

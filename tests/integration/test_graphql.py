@@ -348,7 +348,10 @@ async def refused(client: httpx2.AsyncClient, query: str) -> tuple[str, float]:
         ("{" + "streams " * 1900 + "}", "tokens"),
         ("{" + "...{streams}" * 200 + "}", "aliases|fragments"),
         ("{" + "a" * 1_000_000 + "}", "65,536 bytes"),
-        ("{assets{window(limit: 1000){messages{value key stream position timestamp encoding}}}}", "complex|fields"),
+        (
+            "{assets{window(limit: 1000){messages{value key stream position timestamp encoding headers{name value}}}}}",
+            "10,002 fields",
+        ),
         ("{...A} fragment A on Query {...B} fragment B on Query {...A}", "stands within itself"),
         ("{__schema{types" + "{fields{type" * 15 + "{name}" + "}}" * 15 + "}}", "levels deep"),
     ],

@@ -242,7 +242,7 @@ class GraphQLSpec(_Bound):
     depth: int = Field(10, ge=1, le=50, description="How many levels a query may have.")
     aliases: int = Field(30, ge=0, le=1000, description="How many aliases and repeated fields a query may have.")
     complexity: int = Field(
-        5000, ge=1, le=1_000_000, description="How many fields a query may ask for, counted in each message."
+        10_000, ge=1, le=1_000_000, description="How many fields a query may ask for, counted in each message."
     )
     subscriptions: int = Field(
         100, ge=1, le=10_000, description="How many subscriptions and queries there may be at once on a WebSocket."

@@ -264,7 +264,7 @@ class GraphQLPlan:
     query_bytes: int = 65_536
     depth: int = 10
     aliases: int = 30
-    complexity: int = 5_000
+    complexity: int = 10_000
     subscriptions: int = 100
     origins: tuple[str, ...] = ()
     stall: float = 30.0  # seconds

@@ -38,7 +38,7 @@ class Limits:
     query_bytes: int = 65_536
     depth: int = 10
     aliases: int = 30
-    complexity: int = 5_000
+    complexity: int = 10_000
 
 
 def read_query(text: str, variables: Mapping[str, Any], limits: Limits) -> DocumentNode:
@@ -127,10 +127,11 @@ class _Measure:
         """How many messages a field gives, as far as the query says it."""
         given = {argument.name.value: argument.value for argument in field.arguments or ()}
         value = given.get("limit") or given.get("last")
-        if isinstance(value, IntValueNode):
-            return int(value.value)
-        number = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
-        return number if isinstance(number, int) else PAGE
+        number = int(value.value) if isinstance(value, IntValueNode) else PAGE
+        if isinstance(value, VariableNode):
+            said = self._variables.get(value.name.value)
+            number = said if isinstance(said, int) else PAGE
+        return max(1, number)
 
     def _of(self, name: str) -> _Size:
         if name not in self._sizes:

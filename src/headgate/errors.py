@@ -17,9 +17,11 @@ HeadgateError
 ├── TooLate              what is to be prevented has happened already
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
+├── RateLimited          more requests of one client than there may be
 ├── Busy                 what this request needs has too much to do; come again
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
+│   └── Forbidden        this client has no permission for it
 ├── NoReply              nobody answered a request in time
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
@@ -60,6 +62,7 @@ class HeadgateError(Exception):
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
     retriable: ClassVar[bool] = False
+    after: int = 1  # seconds to wait before it is tried again, where that makes sense
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,26 @@ class Unauthorized(HeadgateError):
         super().__init__(message)
 
 
+class RateLimited(HeadgateError):
+    """This client asks more often than it may; nothing of this request was done."""
+
+    code, status, retriable = "rate_limited", 429, True
+
+    def __init__(self, message: str, *, after: int) -> None:
+        self.after = after
+        super().__init__(message)
+
+
 class Refused(HeadgateError):
     """The gate does not do this for this client."""
 
     code, status = "refused", 403
+
+
+class Forbidden(Refused):
+    """The gate knows who sends this, and they have no permission for it."""
+
+    code = "forbidden"
 
 
 class NoReply(HeadgateError):

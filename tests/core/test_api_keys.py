@@ -79,7 +79,7 @@ def test_each_wrong_line_is_told_and_no_key_is_shown() -> None:
     _, wrong = read_lines("a name=x\nb name=x\nc role=admin\nsha256:12 name=z\nsecret name=\n")
     assert wrong == [
         (2, "another key is called x already"),
-        (3, "after the key, only name= and made= may follow"),
+        (3, "after the key, only name=, made= and scopes= may follow"),
         (4, "begins with sha256: and needs 64 hexadecimal digits in lower case after it"),
         (5, "a name is 1 to 64 letters, digits and _ . @ -"),
     ]

@@ -16,7 +16,8 @@ def direct_plan(plan: Plan, path: str | None) -> Plan:
     ingest = interface.ingest
     assert ingest is not None
     streams = {name: plan.streams[name] for name in (ingest.publish, ingest.dead_letters) if name}
-    alone = replace(interface, ingest=replace(ingest, source=None, load=()))
+    policies = replace(interface.policies, rate_limit=None, timeout_ms=None)
+    alone = replace(interface, ingest=replace(ingest, source=None, load=()), policies=policies)
     runtime = replace(plan.runtime, discovery_modules=())
     service = replace(plan.service, auth=AuthPlan())  # nobody but us is there
     return replace(plan, service=service, streams=streams, nodes={}, interfaces=(alone,), runtime=runtime)

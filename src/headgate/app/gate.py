@@ -16,6 +16,7 @@ from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
 from headgate.app.ingest import Ingest
+from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
@@ -59,6 +60,7 @@ class Gate:
         self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
+        self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
@@ -122,14 +124,16 @@ class Gate:
             if name not in keep:
                 await self._open(stream_plan, plan)
         unready = await self._build_groups(plan, nodes)
-        for declaration in nodes.values():
+        for declaration in self._run_here(plan, nodes):
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = self._node(declaration, plan)
         await self.ingest.become(plan, self.streams)
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
         await self.calls.become(plan, self.streams, nodes)
-        self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
+        routes, doors = self._routes(plan), self._doors(plan)
+        self.app.router = Router(self._policies.routes(plan.interfaces, routes))
+        self.app.doors = self._policies.doors(plan.interfaces, doors)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
@@ -145,6 +149,11 @@ class Gate:
         except WorkerLost as error:
             return error
         return None
+
+    def _run_here(self, plan: Plan, nodes: Mapping[str, Declaration]) -> list[Declaration]:
+        """The nodes whose group has workers here, or that have no group."""
+        elsewhere = {group.name for group in plan.runtime.process_groups if not group.workers}
+        return [node for name, node in nodes.items() if self._placed.get(name) not in elsewhere]
 
     def _node(self, declaration: Declaration, plan: Plan) -> Node:
         group = self._placed.get(declaration.name)
@@ -162,8 +171,11 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
-        routes += [*self.config.routes(self._drained.wait), *self.calls.routes()]
+        routes = self._ops.routes()
+        if plan.alone is not None:
+            return routes
+        routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
+        routes += self.config.routes(self._drained.wait)
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -312,4 +324,8 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
 def declared(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan, wired as it says. May raise a `NodeError`."""
     wiring = ((node.name, node.input, node.output, node.manners) for node in plan.nodes.values())
-    return wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    nodes = wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    if plan.alone is None:
+        return nodes
+    placed = placement(plan, nodes)
+    return {name: node for name, node in nodes.items() if placed.get(name) == plan.alone}

@@ -10,6 +10,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from headgate.core.scopes import EVERYTHING, BadScope, Scope, read_scope
+
 BYTES = 32  # of randomness in a key that is made here
 SHORTEST_SAFE = 16  # characters, for a key that somebody thought of
 LONGEST = 512
@@ -28,6 +30,7 @@ class ApiKey:
     name: str
     digest: bytes
     made: str = ""
+    scopes: tuple[Scope, ...] = EVERYTHING
 
 
 class BadKey(ValueError):
@@ -73,7 +76,8 @@ def is_name(text: str) -> bool:
 def line_of(key: ApiKey) -> str:
     """A key as a line of a file."""
     made = f" made={key.made}" if key.made else ""
-    return f"sha256:{key.digest.hex()} name={key.name}{made}\n"
+    scopes = "" if key.scopes == EVERYTHING else f" scopes={','.join(map(str, key.scopes))}"
+    return f"sha256:{key.digest.hex()} name={key.name}{made}{scopes}\n"
 
 
 def read_lines(text: str) -> tuple[list[ApiKey], list[tuple[int, str]]]:
@@ -110,15 +114,22 @@ def _said(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 def _read_line(line: str, name: str) -> ApiKey:
     key, *facts = line.split()
-    known = {"name": name, "made": ""}
+    known = {"name": name, "made": "", "scopes": ""}
     for fact in facts:
         word, equals, value = fact.partition("=")
         if not equals or word not in known:
-            raise BadKey("after the key, only name= and made= may follow")
+            raise BadKey("after the key, only name=, made= and scopes= may follow")
         known[word] = value
     if not is_name(known["name"]):
         raise BadKey("a name is 1 to 64 letters, digits and _ . @ -")
-    return ApiKey(known["name"], read_key(key, "").digest, known["made"])
+    return ApiKey(known["name"], read_key(key, "").digest, known["made"], _read_scopes(known["scopes"]))
+
+
+def _read_scopes(text: str) -> tuple[Scope, ...]:
+    try:
+        return tuple(map(read_scope, text.split(","))) if text else EVERYTHING
+    except BadScope as error:
+        raise BadKey(str(error)) from None
 
 
 def _is_called(line: str, number: int, name: str) -> bool:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from random import getrandbits
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded, Unauthorized
+from headgate.core.scopes import EVERYTHING, READ, WRITE
+from headgate.errors import BodyTooLarge, Draining, Forbidden, HeadgateError, NotFound, Overloaded, Unauthorized
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -31,6 +32,7 @@ from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
+_READING = ("GET", "HEAD", "OPTIONS")
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -84,7 +86,7 @@ class Boundary:
         try:
             if (refusal := await self._admit(request, socket)) is not None:
                 status = refusal.status
-                await socket.refuse(refusal, request.id)
+                await socket.refuse(refusal, request)
         except ClientGone:
             status = 499
         except asyncio.CancelledError:
@@ -92,6 +94,7 @@ class Boundary:
                 raise
             _note_cut(label, request)
         finally:
+            request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, "GET", status, self._clock() - began)
 
@@ -140,7 +143,9 @@ class Boundary:
         """
         try:
             self._identify(request, route)
-        except Unauthorized as error:
+            if request.caller.scopes is not EVERYTHING:
+                _permit(request, route)
+        except (Unauthorized, Forbidden) as error:
             self._stats.count_error(error.code)
             return ((route and route.failure) or render)(error, request)
         return None
@@ -191,8 +196,9 @@ class _Outgoing:
         outlet = direct_outlet(self._request.scope)
         if outlet is None or self._boundary.draining or self._request.method == "HEAD":
             return False
-        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n"
-        if not outlet.answer(response.status, head.encode(), response.body):
+        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n".encode()
+        head += b"".join([b"%b: %b\r\n" % note for note in self._request.notes])
+        if not outlet.answer(response.status, head, response.body):
             return False
         self.status = response.status
         return True
@@ -200,10 +206,22 @@ class _Outgoing:
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode())]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *self._request.notes]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _permit(request: Request, route: Route | None) -> None:
+    """Find out what the caller may do with what a route serves. Raises `Forbidden`."""
+    if route is not None and (route.public or route.for_all):
+        return
+    verb = READ if (request.method if route is None else route.method) in _READING else WRITE
+    path = request.path if route is None else route.path
+    request.keys = request.caller.permitted(verb, [path, route.stream] if route and route.stream else [path])
+    if request.keys.patterns and not (route and route.keyed):
+        told = "knows nothing of keys of messages, and this permission is for some keys alone"
+        raise Forbidden(f"{path[:200]} {told}")
 
 
 def _note_cut(label: str, request: Request) -> None:
@@ -231,7 +249,7 @@ def render(error: HeadgateError, request: Request) -> Response:
     response = _error(error.status, str(error), error.code, request)
     response.failed = error.code
     if error.retriable:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.after)
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, BodyTooLarge):

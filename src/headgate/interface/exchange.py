@@ -1,13 +1,15 @@
 """The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from headgate.core.codec import encode_json
+from headgate.core.scopes import ALL_KEYS
 from headgate.errors import BadRequest, BodyTooLarge
 from headgate.interface.identity.caller import ANYONE
 from headgate.interface.workload import Workload
@@ -31,14 +33,18 @@ class Request:
     """What a client sent."""
 
     __slots__ = (
+        "_ends",
         "_headers",
         "_held",
         "_query",
         "_workload",
         "caller",
         "id",
+        "keys",
         "limit",
+        "limited_by",
         "method",
+        "notes",
         "path",
         "read",
         "receive",
@@ -59,14 +65,18 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.limit = limit
+        self.limited_by = "service.limits.request_size_bytes"
         self.id = id
         self.receive = receive
         self.read = False  # the body, to its end
         self.caller = ANYONE
+        self.keys = ALL_KEYS  # of the messages that the caller may have to do with
+        self.notes: list[tuple[bytes, bytes]] = []  # headers that its answer gets, whatever that is
         self.values: Mapping[str, str] = {}  # that stand in the path for names
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._workload = workload
+        self._ends: list[Callable[[], object]] = []
         self._held: int | None = None  # bytes of the body that count as work; None before it is read
 
     def header(self, name: str) -> str | None:
@@ -139,15 +149,25 @@ class Request:
             self._workload.grow(size - self._held)
             self._held = size
 
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call this when it is answered, or when the response that goes on is over."""
+        self._ends.append(call)
+
+    def outlive(self) -> Callable[[], None]:
+        """The response goes on when it was served. What is returned has to be called in the end."""
+        ends, self._ends = self._ends, []
+        return partial(_call_all, ends)
+
     def done(self) -> None:
         """It is answered: its body is held no longer."""
+        self.outlive()()
         if self._workload is not None and self._held is not None:
             self._workload.end(self._held)
             self._held = None
 
     def _too_large(self) -> BodyTooLarge:
         told = f"the body is over the limit of {self.limit} bytes"
-        return BodyTooLarge(f"{told}; send less at once, or raise service.limits.request_size_bytes")
+        return BodyTooLarge(f"{told}; send less at once, or raise {self.limited_by}")
 
     async def gone(self) -> None:
         """Return when the client closes the connection."""
@@ -176,6 +196,11 @@ class Request:
             for task in (working, leaving):
                 task.cancel()
             await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+def _call_all(calls: Sequence[Callable[[], object]]) -> None:
+    for call in calls:
+        call()
 
 
 def _parse_query(text: bytes) -> dict[str, list[str]]:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from headgate.core.scopes import READ, WRITE
 from headgate.core.wire import JSON
 from headgate.errors import TransportError
 from headgate.interface.exchange import Request, Response, json
+from headgate.interface.identity.caller import Caller
 from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.groups.supervisor import Supervisor
@@ -71,7 +73,7 @@ class Ops:
             ),
             _route("/info", self.info, "What runs here?", "name, versions, uptime"),
             _route("/metrics", self.metrics, "Counters in Prometheus form", "counters", media=METRICS),
-            _route("/streams", self.list_streams, "The streams, and how far each reaches", "streams"),
+            _route("/streams", self.list_streams, "The streams, and how far each reaches", "streams", for_all=True),
         ]
 
     async def health(self, _: Request) -> Response:
@@ -96,8 +98,8 @@ class Ops:
     async def info(self, _: Request) -> Response:
         return json(self._info())
 
-    async def list_streams(self, _: Request) -> Response:
-        streams = dict(self._streams)
+    async def list_streams(self, request: Request) -> Response:
+        streams = {name: stream for name, stream in self._streams.items() if _concerns(request.caller, name)}
         extents = await _extents(streams)
         return json({"streams": [self._row(stream, extents[name]) for name, stream in streams.items()]})
 
@@ -144,13 +146,18 @@ def _route(
     endpoint: Callable[[Request], Awaitable[Response]],
     summary: str,
     meaning: str,
-    *more: Answer,
+    *answers: Answer,
     media: str = JSON,
-    public: bool = False,
+    **more: Any,
 ) -> Route:
     schema = {"type": "object"} if media == JSON else {"type": "string"}
-    answers = [Answer(200, meaning, {media: schema}), *more]
-    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True, public=public)
+    told = [Answer(200, meaning, {media: schema}), *answers]
+    return Route("GET", path, endpoint, summary, "operations", answers=told, open_while_draining=True, **more)
+
+
+def _concerns(caller: Caller, stream: str) -> bool:
+    path = f"/streams/{stream}/messages"
+    return any(caller.keys(verb, [path, stream]) is not None for verb in (READ, WRITE))
 
 
 async def _extents(streams: Mapping[str, Stream]) -> dict[str, Extent | str]:

@@ -49,13 +49,15 @@ def poll_route(path: str, hub: Hub, visitors: Visitors, drained: Drained) -> Rou
     async def poll(request: Request) -> Response:
         asked = read_poll(request, [parameter.name for parameter in PARAMETERS])
         if asked.follow:
-            return await _follow(asked, hub, visitors)
+            return await _follow(request, asked, hub, visitors)
         return await _read(request, asked, hub, drained)
 
     return Route(
         "GET",
         path,
         poll,
+        stream=hub.stream.name,
+        keyed=True,
         summary=f"Read {hub.stream.name}",
         tag="streams",
         parameters=PARAMETERS,
@@ -117,6 +119,9 @@ async def _read(request: Request, asked: Poll, hub: Hub, drained: Drained) -> Re
         return await patiently(request, asked, work, drained)
 
     batch = await _at_hand(asked, hub, wait) or await _from_stream(asked, hub.stream, wait)
+    if request.keys.patterns:
+        allowed = [message for message in batch.messages if request.keys.fit(message.key)]
+        batch = Batch(allowed, batch.position, batch.missed)
     response = answer_of(batch, hub.stream.codec, asked.media)
     response.headers["Headgate-Position"] = str(batch.position)
     await compress(request, response)
@@ -171,11 +176,11 @@ def _is_of_another_life(start: Start, position: Position) -> bool:
     return isinstance(start, At) and start.position.epoch != position.epoch
 
 
-async def _follow(asked: Poll, hub: Hub, visitors: Visitors) -> Response:
+async def _follow(request: Request, asked: Poll, hub: Hub, visitors: Visitors) -> Response:
     if asked.media == BINARY:
         raise NotAcceptable(f"a stream is followed as {NDJSON}")
     await hub.come_up()
-    feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING, asked.start, visitors))
+    feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING.within(request.keys), asked.start, visitors))
     return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=feed.serve)
 
 

@@ -24,6 +24,7 @@ def queue_route(path: str, stream: Stream, pickup: Pickup, drained: Drained) -> 
         "GET",
         path,
         poll,
+        stream=stream.name,
         summary=f"Read {stream.name}: what is read is gone",
         tag="streams",
         parameters=parameters,

@@ -45,6 +45,9 @@ class Route:
     body: dict[str, dict[str, Any]] = field(default_factory=dict)  # media type -> schema
     answers: Sequence[Answer] = ()
     open_while_draining: bool = False
+    stream: str = ""  # that it serves, if it does: a permission for that is one for this
+    keyed: bool = False  # it heeds a permission for some keys of messages alone
+    for_all: bool = False  # who are known, whatever they may do: it shows each what concerns them
     public: bool = False  # for those, too, who do not say who they are
     failure: Failure | None = None  # what an error looks like here, where that is not as everywhere
 

@@ -37,6 +37,12 @@ class RateLimitSpec(Spec):
     kind: RateLimitKind = Field("fixed_window", description="How requests are counted.")
     limit: int = Field(ge=1, le=1_000_000_000, description="How many requests are let through per window.")
     window: PositiveDuration = Field(60.0, description="How long a window is; `concurrency` has none.")
+    per: Literal["client", "identity", "address"] = Field(
+        "client",
+        description="Whose requests count together: those of a key, or else of an address; those of a key alone,"
+        " and nobody else's; those of an address.",
+    )
+    methods: list[Method] = Field(default_factory=list, description="The methods that count; default: all.")
 
 
 class PoliciesSpec(Spec):

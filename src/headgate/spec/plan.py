@@ -158,6 +158,8 @@ class RateLimitPlan:
     kind: str
     limit: int
     window: float = 60.0  # seconds
+    per: str = "client"  # client, identity, address
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +341,7 @@ class Plan:
     entities: tuple[Entity, ...] = ()
     commands: tuple[CommandTypePlan, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
+    alone: str | None = None  # the one group that this process runs, if it serves nobody
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()
     warnings: tuple[Problem, ...] = ()

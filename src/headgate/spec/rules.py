@@ -34,6 +34,8 @@ SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
 RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
 
+MOST_LOGGED = 10_000
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _INTERFACES = ("runtime", "web", "interfaces")
@@ -87,10 +89,6 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
             if getattr(group, key):
                 yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
     yield from _auth_warnings(document, ground)
-    for index, interface in enumerate(document.runtime.web.interfaces):
-        if interface.policies.model_fields_set:
-            policies = ("runtime", "web", "interfaces", index, "policies")
-            yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
 
 
 def _auth_warnings(document: Document, ground: Ground) -> Iterator[Problem]:
@@ -249,6 +247,7 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
             " leave the path out, and discovered nodes bring their routes",
         )
+    yield from _rate_limit(interface, (*path, "policies", "rate_limit"), ground)
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
@@ -269,6 +268,19 @@ def _config(interface: ConfigSpec, path: Path, document: Document, ground: Groun
     if stream is not None and stream.retain.age is not None:
         words = "settings count until others take their place: leave out retain.age"
         yield ground.at_key(("streams", interface.stream, "retain"), words)
+
+
+def _rate_limit(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator[Problem]:
+    rate = interface.policies.rate_limit
+    if rate is None:
+        return
+    if interface.path is None:
+        yield ground.at_key(
+            path, f"{dotted(path)}: without a path there is nothing here whose requests could be counted"
+        )
+    if rate.kind == "sliding_window_log" and rate.limit > MOST_LOGGED:
+        words = f"keeps the time of every request: up to {MOST_LOGGED:,}; sliding_window_counter has no such limit"
+        yield ground.at_value((*path, "limit"), f"{dotted(path)}: sliding_window_log {words}")
 
 
 def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:

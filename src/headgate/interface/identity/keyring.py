@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from headgate.core.api_keys import ApiKey, digest_of
+from headgate.core.scopes import EVERYTHING, Scope
 from headgate.errors import ConfigError
 from headgate.interface.identity.caller import Caller
 from headgate.spec.key_file import read_key_file
@@ -58,7 +59,12 @@ class Keyring:
         if self._file is not None:
             self._seen = _signature(self._file)  # before it is read: what changes meanwhile is seen the next time
             keys += read_key_file(self._file)
-        self._callers = {self._place_of(key.digest): Caller(key.name) for key in keys}
+        self._callers = {self._place_of(key.digest): Caller(key.name, scopes=_shared(key.scopes)) for key in keys}
+
+
+def _shared(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    # Whoever may do everything is known by that very object: nothing has to be compared for them.
+    return EVERYTHING if EVERYTHING[0] in scopes else scopes
 
 
 def _signature(file: Path) -> object:

@@ -135,3 +135,21 @@ def test_a_port_that_is_taken_is_told() -> None:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(HeadgateError, match="cannot listen"), MessageServer({}, port=port):
             pass
+
+
+def test_a_server_for_others_has_to_be_meant() -> None:
+    with pytest.raises(HeadgateError, match="open=True"):
+        MessageServer({}, host="0.0.0.0")
+    assert repr(MessageServer({}, host="0.0.0.0", open=True)) == "<MessageServer not started: <MessageApp: >>"
+
+
+def test_a_sink_outlives_its_servers(sink: QueueBasedMessageSink[int]) -> None:
+    for _ in range(3):
+        with MessageServer(sink) as server, httpx2.Client(base_url=server.url, trust_env=False) as client:
+            sink.publish_messages(numbers(1))
+            assert client.get("/messages").status_code == 200
+            # Whoever leaves at once may look as if it had left before it had its answer.
+            assert client.get("/health").json()["queue_size"] == 0
+    assert sink._listeners == []
+    sink.publish_messages(numbers(2))
+    assert len(sink) == 1

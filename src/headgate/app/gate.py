@@ -79,6 +79,7 @@ class Gate:
             polled=self._polled,
             web=self._web,
             ingest=self.ingest.stats,
+            config=self.config.stats,
             commands=self.commands.stats,
             replies=self.calls.replies,
             more_health=self.ingest.health,

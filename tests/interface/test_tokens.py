@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from websockets.exceptions import InvalidStatus
@@ -89,14 +91,8 @@ async def _client(served: Serving) -> AsyncIterator[httpx2.AsyncClient]:
 
 def claims(idp: Idp, **other: Any) -> dict[str, Any]:
     now = int(time.time())
-    usual = {
-        "iss": idp.url,
-        "aud": "plant",
-        "sub": "robot",
-        "exp": now + 300,
-        "iat": now,
-        "scope": "openid read:assets",
-    }
+    usual = {"iss": idp.url, "aud": "plant", "sub": "robot", "exp": now + 300, "iat": now}
+    usual["scope"] = "openid read:assets"
     return {name: value for name, value in {**usual, **other}.items() if value is not None}
 
 
@@ -108,6 +104,12 @@ def signed(idp: Idp, key: Any = RSA, header: dict[str, Any] | None = None, **oth
 def part(value: Any) -> str:
     content = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def by_hand(header: dict[str, Any], body: str) -> str:
+    """Signed with the issuer's key, although no library would."""
+    text = f"{part(header)}.{body}"
+    return f"{text}.{part(RSA.private_key.sign(text.encode(), PKCS1v15(), SHA256()))}"
 
 
 async def status(served: Serving, token: str, path: str = "/streams/assets/messages") -> int:
@@ -184,7 +186,7 @@ async def test_a_token_that_is_made_otherwise_is_refused(idp: Idp, served: Servi
         "a list": f"{part([])}.{body}.{seal}",
         "a name of a key that is a path": signed(idp, OTHER, {"kid": "../../etc/passwd"}),
         "a name of a key that is a number": f"{part({'alg': 'RS256', 'kid': 1})}.{body}.{seal}",
-        "something that nobody understands": signed(idp, RSA, {"crit": ["x"], "x": 1}, scope="*"),
+        "something that nobody understands": by_hand({"alg": "RS256", "kid": "rsa-1", "crit": ["x"], "x": 1}, body),
         "too long": signed(idp, more="x" * 9000, scope="*"),
         "dots": "..",
         "an elliptic seal of another curve": f"{part({'alg': 'ES256', 'kid': 'rsa-1'})}.{body}.{seal}",
@@ -192,6 +194,7 @@ async def test_a_token_that_is_made_otherwise_is_refused(idp: Idp, served: Servi
     for what, token in forged.items():
         assert await status(served, token, "/info") == 401, what
     assert await status(served, good, "/info") == 200
+    assert await status(served, by_hand({"alg": "RS256", "kid": "rsa-1"}, body), "/info") == 200
 
 
 async def test_a_refusal_says_that_the_token_is_bad_and_shows_nothing_of_it(idp: Idp, served: Serving) -> None:

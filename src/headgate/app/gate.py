@@ -15,13 +15,13 @@ from headgate.app.connect import Connections
 from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
+from headgate.app.identity import guard_of, tickets_of
 from headgate.app.ingest import Ingest
 from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
-from headgate.interface.identity.guard import Guard
-from headgate.interface.identity.keyring import Keyring
+from headgate.interface.identity.tickets import ticket_route
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
@@ -101,7 +101,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
-        self.app.guard = _guard(plan)
+        self.app.guard, self.app.tickets = guard_of(plan), tickets_of(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -176,6 +176,8 @@ class Gate:
             return routes
         routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
         routes += self.config.routes(self._drained.wait)
+        if self.app.tickets is not None:
+            routes.append(ticket_route(self.app.tickets, self._is_read))
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -204,6 +206,11 @@ class Gate:
         if pickup := self._pickups.get(stream.name):
             return queue_route(path, stream, pickup, self._drained.wait)
         return poll_route(path, self.hubs[stream.name], self.visitors, self._drained.wait)
+
+    def _is_read(self, path: str) -> bool:
+        """Whether something is at this path that can be read."""
+        found = self.app.router.resolve(path)
+        return path in self.app.doors or (found is not None and self.app.router.find("GET", found[0]) is not None)
 
     def info(self) -> dict[str, Any]:
         """What `/info` tells."""
@@ -296,19 +303,12 @@ class Gate:
         await self._connections.close()
 
 
-def _guard(plan: Plan) -> Guard | None:
-    auth = plan.service.auth
-    if not auth.enabled:
-        return None
-    return Guard(Keyring(auth.keys, auth.keys_file, time.monotonic), header=auth.header, realm=plan.service.name)
-
-
 async def rehearse(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan. What cannot work is refused before anything is touched or opened.
 
     May raise a `HeadgateError`.
     """
-    _guard(plan)
+    guard_of(plan)
     connections = Connections()
     try:
         streams = {name: connections.stream(stream, plan.connections) for name, stream in plan.streams.items()}

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from random import getrandbits
 
 from headgate.core.scopes import EVERYTHING, READ, WRITE
-from headgate.errors import BodyTooLarge, Draining, Forbidden, HeadgateError, NotFound, Overloaded, Unauthorized
+from headgate.errors import (
+    BodyTooLarge,
+    Draining,
+    Forbidden,
+    HeadgateError,
+    NotFound,
+    Overloaded,
+    Unauthorized,
+    Unavailable,
+)
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -23,6 +32,8 @@ from headgate.interface.exchange import (
 )
 from headgate.interface.identity.caller import STRANGER
 from headgate.interface.identity.guard import Guard
+from headgate.interface.identity.tickets import PARAMETER as TICKET
+from headgate.interface.identity.tickets import Tickets
 from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
@@ -43,6 +54,7 @@ class Boundary:
         self.router = Router(())
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
         self.guard: Guard | None = None  # None: nobody is asked who they are
+        self.tickets: Tickets | None = None
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -101,7 +113,7 @@ class Boundary:
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
-            self._identify(request, None)
+            await self._identify(request, None)
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -121,7 +133,7 @@ class Boundary:
     async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
         route = self.router.find(request.method, path)
         allowed = [] if route else self.router.allowed(path)
-        response = self._turned_away(request, route)
+        response = await self._turned_away(request, route)
         if response is None and route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
@@ -136,30 +148,44 @@ class Boundary:
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
 
-    def _turned_away(self, request: Request, route: Route | None) -> Response | None:
+    async def _turned_away(self, request: Request, route: Route | None) -> Response | None:
         """The answer to somebody who is not let in.
 
         The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
         """
         try:
-            self._identify(request, route)
+            await self._identify(request, route)
             if request.caller.scopes is not EVERYTHING:
                 _permit(request, route)
-        except (Unauthorized, Forbidden) as error:
+        except HeadgateError as error:
             self._stats.count_error(error.code)
             return ((route and route.failure) or render)(error, request)
         return None
 
-    def _identify(self, request: Request, route: Route | None) -> None:
+    async def _identify(self, request: Request, route: Route | None) -> None:
         """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
         if self.guard is None:
             return
+        if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
+            return
         try:
-            request.caller = self.guard.caller(request.scope["headers"])
-        except Unauthorized:
+            request.caller = await self.guard.caller(request.scope["headers"])
+        except (Unauthorized, Unavailable):
             if route is None or not route.public:
                 raise
             request.caller = STRANGER
+
+    def _reads_by_ticket(self, request: Request, route: Route | None) -> bool:
+        """Whether a ticket in the URL lets a request in. What is served there does not see it."""
+        is_reading = request.path in self.doors if route is None else route.method == "GET"
+        if self.tickets is None or not is_reading:
+            return False
+        ticket = request.parameter(TICKET)
+        caller = self.tickets.read(ticket, request.path) if ticket else None
+        if caller is not None:
+            request.caller = caller
+            del request.query[TICKET]
+        return caller is not None
 
     async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
         if route is None:

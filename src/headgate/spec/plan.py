@@ -39,6 +39,19 @@ class LimitsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class BearerPlan:
+    """Tokens of an issuer."""
+
+    issuer: str
+    audience: str
+    jwks_url: str | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256")
+    scopes_claim: str = "scope"
+    name_claim: str = "sub"
+    leeway: float = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class AuthPlan:
     """Who may come in."""
 
@@ -46,6 +59,8 @@ class AuthPlan:
     header: str = "X-API-Key"
     keys: tuple[ApiKey, ...] = field(default=(), repr=False)
     keys_file: Path | None = None
+    bearer: BearerPlan | None = None
+    ticket_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

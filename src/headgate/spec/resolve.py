@@ -28,6 +28,7 @@ from headgate.spec.interfaces import (
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     AuthPlan,
+    BearerPlan,
     CommandPlan,
     CommandTypePlan,
     ConnectionsPlan,
@@ -168,7 +169,14 @@ def _same(plan: type[P], spec: BaseModel, **given: Any) -> P:
 
 
 def _service(spec: ServiceSpec, keys_file: Path | None) -> ServicePlan:
-    auth = _same(AuthPlan, spec.auth, enabled=rules.asks(spec.auth), keys=_keys(spec.auth), keys_file=keys_file)
+    auth = _same(
+        AuthPlan,
+        spec.auth,
+        enabled=rules.asks(spec.auth),
+        keys=_keys(spec.auth),
+        keys_file=keys_file,
+        bearer=spec.auth.bearer and _same(BearerPlan, spec.auth.bearer),
+    )
     return _same(ServicePlan, spec, auth=auth, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
 
 

@@ -32,7 +32,7 @@ CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144
 CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
-RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
+RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json", "/tokens")
 
 MOST_LOGGED = 10_000
 
@@ -139,7 +139,7 @@ def _service(document: Document, ground: Ground) -> Iterator[Problem]:
 
 def has_keys(auth: AuthSpec) -> bool:
     """Whether anybody can say who they are."""
-    return bool(auth.keys) or auth.keys_file is not None
+    return bool(auth.keys) or auth.keys_file is not None or auth.bearer is not None
 
 
 def asks(auth: AuthSpec) -> bool:

@@ -7,7 +7,20 @@ from importlib import import_module
 
 from bench.table import Row, render
 
-PARTS = ("startup", "memory", "log", "kafka", "http", "sse", "entities", "ingest", "groups")
+PARTS = (
+    "startup",
+    "memory",
+    "log",
+    "kafka",
+    "http",
+    "live",
+    "sse",
+    "entities",
+    "ingest",
+    "commands",
+    "calls",
+    "groups",
+)
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ class _Client(asyncio.Protocol):
             self._transport.close()
 
 
-def flood(port: int, path: str, bodies: list[bytes], in_flight: int) -> float:
+def flood(port: int, path: str, bodies: list[bytes], in_flight: int, media: str = "text/plain") -> float:
     """Requests per second; every one must be answered with 200."""
-    requests = iter([_request(path, body) for body in bodies])
+    requests = iter([_request(path, body, media) for body in bodies])
 
     async def run() -> float:
         loop = asyncio.get_running_loop()
@@ -72,8 +73,42 @@ def flood(port: int, path: str, bodies: list[bytes], in_flight: int) -> float:
     return uvloop.run(run())
 
 
-def _request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+def latencies(
+    port: int, path: str, body: bytes, rate: float, count: int, media: str, connections: int = 64
+) -> list[float]:
+    """How long so many requests take that come at a rate, each counted from when it should have been sent."""
+    request = _request(path, body, media)
+
+    async def run() -> list[float]:
+        loop = asyncio.get_running_loop()
+        seconds: list[float] = []
+        due = asyncio.Queue[float]()
+
+        async def serve() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while (at := await due.get()) >= 0:
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(_UNTOLD)[1].split(b"\r\n")[0]))
+                seconds.append(loop.time() - at)
+            writer.close()
+
+        serving = [loop.create_task(serve()) for _ in range(connections)]
+        began = loop.time() + 0.2
+        for number in range(count):
+            at = began + number / rate
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            due.put_nowait(at)
+        for _ in serving:
+            due.put_nowait(-1.0)
+        await asyncio.gather(*serving)
+        return seconds
+
+    return uvloop.run(run())
+
+
+def _request(path: str, body: bytes, media: str = "text/plain") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -83,6 +118,27 @@ def send_file(port: int, path: str, file: Path) -> bytes:
         connection.sendall(_request(path, b"").replace(b"Length: 0", b"Length: %d" % file.stat().st_size))
         connection.sendfile(body)
         return _answer(connection)
+
+
+def pour(port: int, path: str, chunks: Iterable[bytes]) -> bytes:
+    """Send a body in chunks while the answer is read, and give the end of that."""
+    end = b""
+
+    def drain() -> None:
+        nonlocal end
+        while data := connection.recv(_READ):
+            end = (end + data)[-4000:]
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        answered = threading.Thread(target=drain)
+        answered.start()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        for chunk in chunks:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        connection.sendall(b"0\r\n\r\n")
+        answered.join()
+    return end
 
 
 def _answer(connection: socket.socket) -> bytes:

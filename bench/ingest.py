@@ -3,24 +3,22 @@
 import math
 import os
 import shutil
-import socket
 import sqlite3
-import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 from tests.services.postgres import PostgresCluster
 
 from bench.flood import flood
-from bench.ingest_data import Messages, arguments, made, parents
+from bench.ingest_data import Messages, arguments, line, made, parents
+from bench.ingest_generated import generated_rows
+from bench.ingest_measure import cleared, emptied, measured_row, timed
 from bench.ingest_servers import Server, gate, nothing, usual
-from bench.table import Row, interleaved, ratio
+from bench.table import Row, interleaved
 
 LINES, FEW, ROUNDS = 500_000, 20_000, 3
 SINGLE, IN_FLIGHT = 6000, 64
@@ -29,7 +27,6 @@ ONE, TWO, USUAL, CLEAN = "psql, one stream", "psql, two streams", "FastAPI, pyda
 EXECUTEMANY = "split and executemany"
 SETTINGS = {"autovacuum": "off", "max_wal_size": "8GB", "shared_buffers": "512MB", "checkpoint_timeout": "1h"}
 _BYTES_OF_A_LINE = 88
-_LINE = "L|{key}|1|155190|7706|17|21168.23|0.04|0.02|N|O|1996-03-13|1996-02-12|1996-03-22"
 
 
 def rows() -> list[Row]:
@@ -39,7 +36,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, PostgresCluster(SETTINGS) as cluster:
         bench = _Bench(Path(name), cluster)
         measured: list[Row] = []
-        for part in (bench.plain, bench.keyed, bench.sqlite, bench.single, bench.memory):
+        for part in (bench.plain, bench.keyed, bench.sqlite, bench.single, bench.generated, bench.memory):
             began = time.perf_counter()
             measured += part()
             print(f"    {part.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
@@ -58,27 +55,27 @@ class _Bench:
         few = made(self._folder, "L", FEW)
         database = self._cluster.create_database()
         with gate(self._folder, database, foreign_keys=False) as ours, usual(self._folder, database) as theirs:
-            empty = _emptied(database, "order_line_items")
+            empty = emptied(database, "order_line_items")
             rates = interleaved(
                 {
-                    ONE: _timed(clean.count, empty, lambda: _copy(database, clean, streams=1)),
-                    TWO: _timed(clean.count, empty, lambda: _copy(database, clean, streams=2)),
-                    "best effort": _timed(clean.count, empty, lambda: ours.batch(clean.file)),
-                    "atomic": _timed(clean.count, empty, lambda: ours.batch(clean.file, "?mode=atomic")),
-                    "1 % bad": _timed(bad[1].count, empty, lambda: ours.batch(bad[1].file)),
-                    "10 % bad": _timed(bad[10].count, empty, lambda: ours.batch(bad[10].file)),
-                    "1 % there already": _timed(known.count, empty, lambda: ours.batch(known.file)),
-                    USUAL: _timed(few.count, empty, lambda: theirs.batch(few.file)),
+                    ONE: timed(clean.count, empty, lambda: _copy(database, clean, streams=1)),
+                    TWO: timed(clean.count, empty, lambda: _copy(database, clean, streams=2)),
+                    "best effort": timed(clean.count, empty, lambda: ours.batch(clean.file)),
+                    "atomic": timed(clean.count, empty, lambda: ours.batch(clean.file, "?mode=atomic")),
+                    "1 % bad": timed(bad[1].count, empty, lambda: ours.batch(bad[1].file)),
+                    "10 % bad": timed(bad[10].count, empty, lambda: ours.batch(bad[10].file)),
+                    "1 % there already": timed(known.count, empty, lambda: ours.batch(known.file)),
+                    USUAL: timed(few.count, empty, lambda: theirs.batch(few.file)),
                 },
                 ROUNDS,
             )
-        yield _row("ingest, lines, best effort", "best effort", TWO, rates, "aim 0.9")
-        yield _row("ingest, lines, best effort", "best effort", ONE, rates)
-        yield _row("ingest, lines, atomic", "atomic", ONE, rates, "aim 0.8")
-        yield _row("ingest, lines, best effort", "best effort", USUAL, rates, "aim 25")
+        yield measured_row("ingest, lines, best effort", "best effort", TWO, rates, "aim 0.9")
+        yield measured_row("ingest, lines, best effort", "best effort", ONE, rates)
+        yield measured_row("ingest, lines, atomic", "atomic", ONE, rates, "aim 0.8")
+        yield measured_row("ingest, lines, best effort", "best effort", USUAL, rates, "aim 25")
         for name, aim in (("1 % bad", ""), ("10 % bad", "aim 0.75"), ("1 % there already", "")):
             path = f"ingest, lines, {name}"
-            yield _row(path, name, "best effort", rates, aim, floor=CLEAN)
+            yield measured_row(path, name, "best effort", rates, aim, floor=CLEAN)
 
     def keyed(self) -> Iterator[Row]:
         """Orders and their lines, with foreign keys."""
@@ -88,24 +85,24 @@ class _Bench:
         database = self._cluster.create_database()
         with gate(self._folder, database, foreign_keys=True) as ours:
             ours.batch(parents(self._folder, LINES))
-            empty = _emptied(database, "order_line_items, orders")
+            empty = emptied(database, "order_line_items, orders")
             rates = interleaved(
                 {
-                    ONE: _timed(clean.count, empty, lambda: _copy(database, clean, streams=1)),
-                    TWO: _timed(clean.count, empty, lambda: _copy(database, clean, streams=2)),
-                    "best effort": _timed(clean.count, empty, lambda: ours.batch(clean.file)),
-                    "atomic": _timed(clean.count, empty, lambda: ours.batch(clean.file, "?mode=atomic")),
-                    "10 % bad": _timed(bad.count, empty, lambda: ours.batch(bad.file)),
-                    "1 % unfit": _timed(unfit.count, empty, lambda: ours.batch(unfit.file)),
+                    ONE: timed(clean.count, empty, lambda: _copy(database, clean, streams=1)),
+                    TWO: timed(clean.count, empty, lambda: _copy(database, clean, streams=2)),
+                    "best effort": timed(clean.count, empty, lambda: ours.batch(clean.file)),
+                    "atomic": timed(clean.count, empty, lambda: ours.batch(clean.file, "?mode=atomic")),
+                    "10 % bad": timed(bad.count, empty, lambda: ours.batch(bad.file)),
+                    "1 % unfit": timed(unfit.count, empty, lambda: ours.batch(unfit.file)),
                 },
                 ROUNDS,
             )
-        yield _row("ingest, foreign keys, best effort", "best effort", TWO, rates, "aim 0.85")
-        yield _row("ingest, foreign keys, best effort", "best effort", ONE, rates)
-        yield _row("ingest, foreign keys, atomic", "atomic", ONE, rates, "aim 0.85")
-        yield _row("ingest, foreign keys, 10 % bad", "10 % bad", "best effort", rates, "aim 0.75", floor=CLEAN)
+        yield measured_row("ingest, foreign keys, best effort", "best effort", TWO, rates, "aim 0.85")
+        yield measured_row("ingest, foreign keys, best effort", "best effort", ONE, rates)
+        yield measured_row("ingest, foreign keys, atomic", "atomic", ONE, rates, "aim 0.85")
+        yield measured_row("ingest, foreign keys, 10 % bad", "10 % bad", "best effort", rates, "aim 0.75", floor=CLEAN)
         path = "ingest, foreign keys, 1 % there already or without parent"
-        yield _row(path, "1 % unfit", "best effort", rates, floor=CLEAN)
+        yield measured_row(path, "1 % unfit", "best effort", rates, floor=CLEAN)
 
     def sqlite(self) -> Iterator[Row]:
         """The lines of orders, into SQLite."""
@@ -117,16 +114,14 @@ class _Bench:
                 source.backup(target)
             rates = interleaved(
                 {
-                    EXECUTEMANY: _timed(clean.count, lambda: _cleared(other), lambda: _executemany(other, clean.file)),
-                    "best effort": _timed(clean.count, lambda: _cleared(file), lambda: ours.batch(clean.file)),
-                    "atomic": _timed(
-                        clean.count, lambda: _cleared(file), lambda: ours.batch(clean.file, "?mode=atomic")
-                    ),
+                    EXECUTEMANY: timed(clean.count, lambda: cleared(other), lambda: _executemany(other, clean.file)),
+                    "best effort": timed(clean.count, lambda: cleared(file), lambda: ours.batch(clean.file)),
+                    "atomic": timed(clean.count, lambda: cleared(file), lambda: ours.batch(clean.file, "?mode=atomic")),
                 },
                 ROUNDS,
             )
-        yield _row("ingest, SQLite, best effort", "best effort", EXECUTEMANY, rates)
-        yield _row("ingest, SQLite, atomic", "atomic", EXECUTEMANY, rates)
+        yield measured_row("ingest, SQLite, best effort", "best effort", EXECUTEMANY, rates)
+        yield measured_row("ingest, SQLite, atomic", "atomic", EXECUTEMANY, rates)
 
     def single(self) -> Iterator[Row]:
         """One message a request."""
@@ -139,7 +134,7 @@ class _Bench:
 
             def flooded(server: Server, count: int) -> Callable[[], float]:
                 def rate() -> float:
-                    bodies = [_LINE.format(key=next(keys)).encode() for _ in range(count)]
+                    bodies = [line(next(keys)) for _ in range(count)]
                     return flood(server.port, "/ingest/message", bodies, IN_FLIGHT)
 
                 return rate
@@ -148,8 +143,16 @@ class _Bench:
                 {"ours": flooded(ours, SINGLE), "ASGI": flooded(floor, SINGLE), USUAL: flooded(theirs, SINGLE // 4)},
                 ROUNDS,
             )
-        yield _row("ingest, one message a request", "ours", "ASGI", rates, "aim 0.55", "ASGI that reads and answers")
-        yield _row("ingest, one message a request", "ours", USUAL, rates, "aim 5", "FastAPI, an insert a request")
+        yield measured_row(
+            "ingest, one message a request", "ours", "ASGI", rates, "aim 0.55", "ASGI that reads and answers"
+        )
+        yield measured_row(
+            "ingest, one message a request", "ours", USUAL, rates, "aim 5", "FastAPI, an insert a request"
+        )
+
+    def generated(self) -> Iterator[Row]:
+        """The server that is generated, beside the gate."""
+        return generated_rows(self._folder, self._cluster)
 
     def memory(self) -> Iterator[Row]:
         """The most memory that the gate ever has while much goes through it."""
@@ -157,34 +160,12 @@ class _Bench:
             database = self._cluster.create_database()
             with gate(self._folder, database, foreign_keys=False) as ours:
                 idle = ours.peak_megabytes()
-                took = _pour(ours, path)
+                began = time.perf_counter()
+                ours.pour(path, _much())
+                took = time.perf_counter() - began
                 name = f"ingest, peak MB, {STREAM_BYTES / 1e6:,.0f} MB to {path.partition('?')[0]}"
                 speed = f"{STREAM_BYTES / took / 1e6:.1f} MB/s"
                 yield Row(name, "aim 150", ours.peak_megabytes(), f"{idle:.0f} MB before; {speed}")
-
-
-def _row(path: str, ours: str, other: str, rates: dict[str, list[float]], aim: str = "", floor: str = "") -> Row:
-    medians = " beside ".join(f"{statistics.median(rates[name]) / 1e3:,.1f}k/s" for name in (ours, other))
-    return Row(path, floor or other, ratio(rates[ours], rates[other]), "; ".join(filter(None, (medians, aim))))
-
-
-def _timed(count: int, before: Callable[[], None], run: Callable[[], object]) -> Callable[[], float]:
-    def rate() -> float:
-        before()
-        began = time.perf_counter()
-        run()
-        return count / (time.perf_counter() - began)
-
-    return rate
-
-
-def _emptied(database: str, tables: str) -> Callable[[], None]:
-    def empty() -> None:
-        with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute(f"TRUNCATE {tables}".encode())
-            connection.execute("CHECKPOINT")
-
-    return empty
 
 
 def _copy(database: str, messages: Messages, streams: int) -> None:
@@ -197,13 +178,6 @@ def _copy(database: str, messages: Messages, streams: int) -> None:
             raise RuntimeError("psql failed")
 
 
-def _cleared(file: Path) -> None:
-    with sqlite3.connect(file) as database:
-        database.execute("DELETE FROM order_line_items")
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
-
-
 def _executemany(file: Path, messages: Path) -> None:
     """What is quickest in Python when nothing is checked. Durable as the gate is."""
     with sqlite3.connect(file) as database, messages.open() as lines:
@@ -213,32 +187,9 @@ def _executemany(file: Path, messages: Path) -> None:
     database.close()
 
 
-def _pour(server: Server, path: str) -> float:
-    """Send so much in chunks as it is made; the seconds until all was answered."""
-    began = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        answered = threading.Thread(target=_drain, args=(connection,))
-        answered.start()
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
-        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        for chunk in _much():
-            connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-        connection.sendall(b"0\r\n\r\n")
-        answered.join()
-    return time.perf_counter() - began
-
-
 def _much() -> Iterator[bytes]:
     maker = arguments("L", STREAM_BYTES // _BYTES_OF_A_LINE)
     with subprocess.Popen(maker, stdout=subprocess.PIPE) as making:
         assert making.stdout is not None
         while chunk := making.stdout.read(256 * 1024):
             yield chunk
-
-
-def _drain(connection: socket.socket) -> None:
-    end = b""
-    while data := connection.recv(1024 * 1024):
-        end = (end + data)[-4000:]
-    if b'"failed":0' not in end:
-        raise RuntimeError(end.decode(errors="replace"))

@@ -53,6 +53,11 @@ def made(folder: Path, only: str, count: int, *, bad: int = 0, by: str = "layout
     return Messages(file, len(lines), _split(file, lines, only.split(",")) if split else ())
 
 
+def line(order: int) -> bytes:
+    """A message of this order's only line."""
+    return b"L|%d|1|155190|7706|17|21168.23|0.04|0.02|N|O|1996-03-13|1996-02-12|1996-03-22" % order
+
+
 def parents(folder: Path, count: int) -> Path:
     """What the orders and lines of as many messages refer to."""
     file = folder / f"parents-{count}"

@@ -6,6 +6,7 @@ HeadgateError
 ├── CodecError           bytes that the stream's codec refuses
 ├── PositionError        a resume token that is not one
 ├── BadRequest           the client's request cannot be understood
+│   ├── InvalidCommand   a command is not as its fields or its type have to be
 │   ├── InvalidParameter a parameter is missing, unknown or not what it should be
 │   ├── BodyTooLarge     the body is over the limit
 │   ├── UnsupportedMedia the body is of a type that this endpoint does not read
@@ -13,10 +14,18 @@ HeadgateError
 ├── NotFound             no such stream or path
 ├── TooMuch              more than the gate does for one client at once
 ├── KeyReused            an idempotency key was used for another request
+├── TooLate              what is to be prevented has happened already
+├── SettingRefused       a setting's key or value is not what it may be
+├── SettingConflict      a setting was changed by somebody else meanwhile
+├── RateLimited          more requests of one client than there may be
 ├── Busy                 what this request needs has too much to do; come again
+├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
+│   └── Forbidden        this client has no permission for it
+├── NoReply              nobody answered a request in time
 ├── TransportError       what lives below a stream failed
 │   ├── Unavailable      away for now; try again
+│   │   └── Uncertain    went while it was keeping something: nobody knows what is there
 │   ├── StreamFull       the stream keeps no more (overflow: reject)
 │   ├── StorageFull      the disk keeps no more
 │   └── StreamClosed     used after close
@@ -34,14 +43,16 @@ HeadgateError
 ├── LinkLost             a link between two processes ended, or never was
 ├── VersionMismatch      the two sides of a link have no version in common
 ├── WorkerLost           the process that ran a node's function is gone
+├── Refusal              a node answers a request with an error
 └── NodeError            a node declared or returned something impossible
 
 The class carries the facts: `code` (stable; also the metric label), `status` (HTTP) and `retriable`.
 One place renders them for the web (`interface.boundary`), one for the terminal (`cli`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -51,6 +62,7 @@ class HeadgateError(Exception):
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
     retriable: ClassVar[bool] = False
+    after: int = 1  # seconds to wait before it is tried again, where that makes sense
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,12 @@ class InvalidParameter(BadRequest):
     code, status = "invalid_parameter", 422
 
 
+class InvalidCommand(BadRequest):
+    """A command is not as its fields or its type have to be; the message begins with the path of the field."""
+
+    code, status = "invalid_command", 400
+
+
 class BodyTooLarge(BadRequest):
     """The request's body is over the limit."""
 
@@ -142,10 +160,48 @@ class KeyReused(HeadgateError):
     code, status = "idempotency_key_reused", 422
 
 
+class TooLate(HeadgateError):
+    """What is to be prevented has happened already."""
+
+    code, status = "too_late", 409
+
+
+class SettingRefused(HeadgateError):
+    """A key that is none, or a value that the service's schema refuses; nothing was changed."""
+
+    code, status = "setting_refused", 422
+
+
+class SettingConflict(HeadgateError):
+    """The setting has not the version that the request expects; nothing was changed."""
+
+    code, status = "setting_conflict", 409
+
+
 class Busy(HeadgateError):
     """What this request needs does not keep up; nothing of it was done."""
 
     code, status, retriable = "busy", 429, True
+
+
+class Unauthorized(HeadgateError):
+    """The gate asks who sends this, and the answer was none. `challenge` is what a client may answer with."""
+
+    code, status = "unauthorized", 401
+
+    def __init__(self, message: str, *, challenge: str = "") -> None:
+        self.challenge = challenge
+        super().__init__(message)
+
+
+class RateLimited(HeadgateError):
+    """This client asks more often than it may; nothing of this request was done."""
+
+    code, status, retriable = "rate_limited", 429, True
+
+    def __init__(self, message: str, *, after: int) -> None:
+        self.after = after
+        super().__init__(message)
 
 
 class Refused(HeadgateError):
@@ -154,16 +210,36 @@ class Refused(HeadgateError):
     code, status = "refused", 403
 
 
+class Forbidden(Refused):
+    """The gate knows who sends this, and they have no permission for it."""
+
+    code = "forbidden"
+
+
+class NoReply(HeadgateError):
+    """Nobody answered this request in time."""
+
+    code, status, retriable = "timeout", 504, False
+
+
 class TransportError(HeadgateError):
-    """What lives below a stream failed."""
+    """What lives below a stream failed.
+
+    `failed` names the messages of a batch that it is about, each with its own error, when the others were kept.
+    """
 
     code, status = "transport", 503
+    failed: Mapping[int, "TransportError"] = MappingProxyType({})
 
 
 class Unavailable(TransportError):
     """The broker, the peer or the file is away for now."""
 
     code, status, retriable = "unavailable", 503, True
+
+
+class Uncertain(Unavailable):
+    """It went while it was keeping something: nobody knows what is there."""
 
 
 class StreamFull(TransportError):
@@ -266,6 +342,16 @@ class WorkerLost(HeadgateError):
     """The process that ran a node's function is gone, and nobody knows what became of the messages that it had."""
 
     code, retriable = "worker_lost", True
+
+
+class Refusal(HeadgateError):
+    """A node raises it to answer a request with an error: what is wrong with it, an HTTP status and a stable code."""
+
+    def __init__(self, message: str, *, status: int = 400, type: str = "refused") -> None:  # noqa: A002
+        super().__init__(message)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a refusal has a status from 400 to 599, not {status}")
+        self.reply_status, self.reply_type = status, type
 
 
 class NodeError(HeadgateError):

@@ -62,7 +62,7 @@ def test_a_stream_is_told_to_its_transport_in_plain_words() -> None:
         keep_messages=5,
         keep_age=7,
         overflow=Overflow.BLOCK,
-        options={"a": 1, "create": {"partitions": 3, "replication": 2}},
+        options={"a": 1, "create": {"partitions": 3, "replication": 2, "compact": False}},
     )
 
 

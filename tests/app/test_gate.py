@@ -229,6 +229,9 @@ async def test_followers_of_a_stream_that_went_are_sent_away() -> None:
 
 async def test_a_transport_that_no_stream_needs_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Troubled(MemoryTransport):
+        def __init__(self, **_: object) -> None:
+            super().__init__()
+
         def trouble(self) -> str | None:
             return "a peer of long ago does not answer"
 

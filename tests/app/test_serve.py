@@ -6,14 +6,15 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from headgate.app.serve import bind, url_of
+from headgate.app.serve import _refuse_to_open, bind, url_of
 from headgate.errors import HeadgateError
+from headgate.spec.resolve import plan_text
 from tests.gates.process import GateProcess, gate_process, headgate
 from tests.gates.sockets import raw_socket, read_frame, talk
 from tests.gates.web import PATIENCE, client_of
@@ -253,3 +254,19 @@ def test_one_connection_too_many_is_told_when_to_come_again(tmp_path: Path) -> N
             stack.enter_context(socket.create_connection(("127.0.0.1", gate.port)))
         refused = httpx2.get(f"{gate.url}/ready", trust_env=False)
         assert (refused.status_code, refused.json()["type"], refused.headers["retry-after"]) == (503, "overloaded", "1")
+
+
+@pytest.mark.parametrize(
+    ("was", "will_be", "address", "refused"),
+    [
+        ("auth: {keys: [a-key-of-sixteen]}", "host: 127.0.0.1", "0.0.0.0", True),
+        ("auth: {keys: [a-key-of-sixteen]}", "host: 127.0.0.1", "::", True),
+        ("auth: {keys: [a-key-of-sixteen]}", "auth: {keys: [another-of-sixteen]}", "0.0.0.0", False),
+        ("auth: {keys: [a-key-of-sixteen]}", "open: true", "0.0.0.0", False),
+        ("auth: {keys: [a-key-of-sixteen]}", "host: 127.0.0.1", "127.0.0.1", False),
+    ],
+)
+def test_a_reload_leaves_no_address_without_keys(was: str, will_be: str, address: str, refused: bool) -> None:
+    services = [plan_text(f"service: {{{text}}}").service for text in (was, will_be)]
+    with pytest.raises(HeadgateError, match="nobody would ask") if refused else nullcontext():
+        _refuse_to_open(*services, address)

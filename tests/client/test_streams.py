@@ -11,7 +11,7 @@ import pytest
 from headgate.client import StreamClient, streams
 from headgate.core.message import Message
 from headgate.core.position import Oldest
-from headgate.errors import BadRequest, NotFound, StreamFull, Unavailable
+from headgate.errors import BadRequest, NotFound, Refused, StreamFull, Unavailable
 from tests.gates.inside import serving
 from tests.gates.web import PATIENCE, eventually
 from tests.services.daemon import free_port
@@ -234,7 +234,7 @@ async def test_a_stream_that_breaks_on_the_gate_is_asked_for_again() -> None:
 async def test_a_refusal_ends_the_following() -> None:
     refused = (403, b'{"error":"not for you","type":"refused"}')
     async with answering(LISTED, refused) as (url, _), StreamClient(url) as client:
-        with pytest.raises(BadRequest, match="not for you"):
+        with pytest.raises(Refused, match="not for you"):
             await anext(client.follow("notes"))
 
 

@@ -79,7 +79,10 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 def test_its_commands_and_their_options_exist(text: str) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for name, rest in COMMAND.findall(text):
-        options = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        if hasattr(command, "commands"):
+            command = command.commands[rest.split()[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<= )--?[a-z][\w-]*", rest):
             assert option in options, f"headgate {name} has no {option}"
 
@@ -93,4 +96,4 @@ def test_what_is_exported_is_described() -> None:
 @pytest.mark.parametrize("text", [text for text in blocks("python") if "QueueBasedMessageSink" in str(text)])
 def test_its_queue_runs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(text, "docs/python.md", "exec"), {})
-    assert capsys.readouterr().out.endswith("{'counts': [1, 2]}\n0\n")
+    assert "{'counts': [1, 2]}\n" in capsys.readouterr().out

@@ -80,15 +80,9 @@ def client_of(gate: GateProcess) -> httpx2.Client:
 
 def row_14(factor: float) -> Result:
     """A large batch with one line in a hundred bad, and a database that is killed in its midst."""
-    scale = f"{0.12 * factor:.4f}"
     with tempfile.TemporaryDirectory() as name, PostgresCluster(controllable=True) as cluster:
         folder, url = Path(name), cluster.create_database()
-        body, told = folder / "messages.txt", folder / "bad.txt"
-        with body.open("wb") as out:
-            script = [sys.executable, str(EXAMPLE / "make_messages.py"), "--scale", scale, "--bad", "1"]
-            subprocess.run([*script, "--bad-to", str(told)], check=True, stdout=out)
-        bad = [int(line.split("\t")[0]) for line in told.read_text().splitlines()]
-        total = body.read_bytes().count(b"\n")
+        body, bad, total = messages(folder, factor)
         limits = ", on_duplicate: error, max_errors: 1000000"
         with gate_process(config(url, interface=limits), folder) as gate, client_of(gate) as client:
             killed = client.post("/ingest/batch", content=cut(body, cluster), headers={"Idempotency-Key": "k"})
@@ -99,12 +93,22 @@ def row_14(factor: float) -> Result:
             answer = client.post("/ingest/batch", content=body.read_bytes(), headers={"Idempotency-Key": "k"}).json()
         kept = rows(url)
     lines = [error["line_number"] for error in answer["errors"]]
-    wrong = len(set(lines) ^ set(bad)) + abs(kept - (total - len(bad)))
+    wrong = len(set(lines) ^ bad.keys()) + abs(kept - (total - len(bad)))
     figures = (
         f"{total} lines, {len(bad)} bad, killed: {killed.status_code}, atomic: {atomic.status_code} with {none} rows,"
     )
     passed = (killed.status_code, atomic.status_code, none, wrong) == (503, 400, 0, 0)
     return Result(14, "batch and a killed database", f"{figures} then {kept} rows, {wrong} wrong", passed=passed)
+
+
+def messages(folder: Path, factor: float) -> tuple[Path, dict[int, str], int]:
+    """Up to a million messages, one in a hundred bad: the file, what is wrong by line, and how many there are."""
+    body, told = folder / "messages.txt", folder / "bad.txt"
+    with body.open("wb") as out:
+        script = [sys.executable, str(EXAMPLE / "make_messages.py"), "--scale", f"{0.12 * factor:.4f}", "--bad", "1"]
+        subprocess.run([*script, "--bad-to", str(told)], check=True, stdout=out)
+    bad = dict(line.split("\t") for line in told.read_text().splitlines())
+    return body, {int(number): why for number, why in bad.items()}, body.read_bytes().count(b"\n")
 
 
 def cut(body: Path, cluster: PostgresCluster) -> Iterator[bytes]:
@@ -126,15 +130,13 @@ def rows(url: str) -> int:
 
 def row_24(factor: float) -> Result:
     """Bodies that nobody should take: refused soon, with little memory."""
-    size = round(10_000_000 * max(0.02, min(factor, 1)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = config("sqlite:///store.db", interface=", policies: {request_size_bytes: 50000000}")
-        bomb = gzip.compress(b"\n" * (size * 1000), compresslevel=9)
         with gate_process(text, folder) as gate, client_of(gate) as client:
             client.post("/ingest/batch", content=BASE)
             before, slowest, wrong = resident(gate.process.pid), 0.0, []
-            for what, path, body, headers in bodies(bomb):
+            for what, path, body, headers in bodies(bomb(factor)):
                 took, status = sent(client, path, body, headers)
                 slowest = max(slowest, took if what != "chunked" else 0)  # that is the time of sending it
                 if not 400 <= status < 500:
@@ -145,7 +147,12 @@ def row_24(factor: float) -> Result:
     return Result(24, "bad bodies", figures, passed=alive and not wrong and grown < 20 and slowest < 0.2)
 
 
-def bodies(bomb: bytes) -> list[tuple[str, str, bytes | Iterator[bytes], dict[str, str]]]:
+def bomb(factor: float) -> bytes:
+    """Ten megabytes that unpack to a thousand times as much."""
+    return gzip.compress(b"\n" * (round(10_000_000 * max(0.02, min(factor, 1))) * 1000), compresslevel=9)
+
+
+def bodies(packed: bytes) -> list[tuple[str, str, bytes | Iterator[bytes], dict[str, str]]]:
     """What is sent: a name, the path, the body and its headers."""
     json = {"Content-Type": "application/json"}
     deep = b"[" * 100_000 + b"]" * 100_000
@@ -153,8 +160,8 @@ def bodies(bomb: bytes) -> list[tuple[str, str, bytes | Iterator[bytes], dict[st
         ("length", "/ingest/batch", b"x" * 50_000_001, {}),
         ("chunked", "/ingest/batch", (b"#" * 65_000 + b"\n" for _ in range(800)), {}),
         ("message", "/ingest/message", b"x" * 2_000_000, {}),
-        ("bomb", "/ingest/batch", bomb, {"Content-Encoding": "gzip"}),
-        ("bomb of a message", "/ingest/message", bomb, {"Content-Encoding": "gzip"}),
+        ("bomb", "/ingest/batch", packed, {"Content-Encoding": "gzip"}),
+        ("bomb of a message", "/ingest/message", packed, {"Content-Encoding": "gzip"}),
         ("deep", "/ingest/batch", deep, json),
         ("number", "/ingest/message?entity=Region", b'{"region_key": ' + b"9" * 500_000 + b"}", json),
         ("nan", "/ingest/message?entity=Region", b'{"region_key": NaN, "name": "x"}', json),

@@ -27,6 +27,7 @@ class GateProcess:
         port: int = 0,
         environ: Mapping[str, str] | None = None,
         overlays: Sequence[Path] = (),
+        module: str = "headgate",
         arguments: Sequence[str] = (),
         log: str = "gate.log",
     ) -> None:
@@ -34,6 +35,7 @@ class GateProcess:
         self._arguments = arguments
         self._overlays = [option for overlay in overlays for option in ("-c", str(overlay))]
         self.port = port
+        self._module = module
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._log = config.parent / log
@@ -41,7 +43,7 @@ class GateProcess:
 
     def start(self) -> Self:
         """Start it, and return when it answers."""
-        command = [sys.executable, "-m", "headgate", "run", str(self.config)]
+        command = [sys.executable, "-m", self._module, "run", str(self.config)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *self._overlays, "--port", str(self.port), *self._arguments],
@@ -65,10 +67,10 @@ class GateProcess:
         assert self._process is not None, "not started"
         return self._process
 
-    def get(self, path: str) -> int | None:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
         """The status of a GET; None when nobody answers."""
         try:
-            return httpx2.get(f"{self.url}{path}", timeout=2, trust_env=False).status_code
+            return httpx2.get(f"{self.url}{path}", headers=headers, timeout=2, trust_env=False).status_code
         except httpx2.HTTPError:
             return None
 
@@ -109,8 +111,13 @@ def gate_process(config: str, folder: Path, **options: object) -> Iterator[GateP
 
 
 def headgate(
-    *arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: float = 60
+    *arguments: str,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    timeout: float = 60,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line to its end."""
     command = [sys.executable, "-m", "headgate", *arguments]
-    return subprocess.run(command, check=False, input=stdin, capture_output=True, cwd=cwd, timeout=timeout)
+    env = {**os.environ, **(environ or {})}
+    return subprocess.run(command, check=False, input=stdin, capture_output=True, cwd=cwd, timeout=timeout, env=env)

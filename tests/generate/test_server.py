@@ -2,59 +2,30 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from headgate.core.table import Dialect
-from headgate.generate.manifest import write
-from headgate.generate.server import server_files
 from tests.acceptance.ingest import IngestContract, Sender
+from tests.gates.generated import running, written
 from tests.gates.ingest import BASE, order
 from tests.gates.web import client_of
-from tests.layouts import TPCH
-from tests.services.daemon import free_port, wait_until
 from tests.services.postgres import PostgresCluster
 
 pytestmark = pytest.mark.anyio
 BIN = Path(sys.executable).parent
 
 
-@contextmanager
-def running(folder: Path, url: str, **environ: str) -> Iterator[str]:
-    """A generated server as a process."""
-    port = free_port()
-    given = {**os.environ, "DATABASE_URL": url, "PORT": str(port), **environ}
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=folder, env=given)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        assert wait_until(lambda: answers(address) or process.poll() is not None, within=20)
-        assert process.poll() is None
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx2.get(f"{address}/health", trust_env=False, timeout=2).status_code == 200
-    except httpx2.HTTPError:
-        return False
-
-
 @asynccontextmanager
 async def sending(folder: Path, url: str, **environ: str) -> AsyncIterator[Sender]:
-    with running(folder, url, **environ) as address:
-        async with client_of(address) as client:
-            sender = Sender(client, address, url)
+    with running(folder, url, **environ) as server:
+        async with client_of(server.url) as client:
+            sender = Sender(client, server.url, url)
             assert (await sender.post("batch", BASE)).status_code == 200
             yield sender
 
@@ -62,11 +33,7 @@ async def sending(folder: Path, url: str, **environ: str) -> AsyncIterator[Sende
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A server for each database, written once."""
-    made = {}
-    for dialect in Dialect:
-        made[dialect.value] = tmp_path_factory.mktemp(dialect.value)
-        write(made[dialect.value], server_files(list(TPCH.values()), dialect, 8080), force=False)
-    return made
+    return {dialect.value: written(tmp_path_factory.mktemp(dialect.value), dialect) for dialect in Dialect}
 
 
 class TestOnSQLite(IngestContract):
@@ -97,20 +64,46 @@ def test_it_is_formatted_linted_and_typed(folders: dict[str, Path], dialect: str
 
 async def test_keys_and_limits_hold(folders: dict[str, Path], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
-    with running(folders["sqlite"], url, API_KEYS="one,two", RATE_LIMIT="5/minute", MAX_BATCH_ITEMS="3") as address:
-        async with client_of(address) as client:
-            sender = Sender(client, address, url)
+    with running(folders["sqlite"], url, API_KEYS="one,two", RATE_LIMIT="6/minute", MAX_BATCH_ITEMS="3") as server:
+        async with client_of(server.url) as client:
+            sender = Sender(client, server.url, url)
             for headers in ({}, {"X_API_Key": "three"}):
                 refused = await sender.post("batch", BASE, **headers)
                 assert (refused.status_code, refused.json()["status"]) == (401, "error")
             good = {"Authorization": "Bearer two"}
             assert (await sender.post("batch", BASE, **good)).status_code == 413
+            assert (await sender.post("batch", "#\n" * 8000, **good)).status_code == 413
             for number in range(4):
                 answer = await sender.post("message", f"R|{number}|x|", X_API_Key="one")
                 assert answer.status_code == 200
             limited = await sender.post("message", "R|9|x|", X_API_Key="one")
             assert (limited.status_code, int(limited.headers["retry-after"]) > 0) == (429, True)
             assert (await client.get("/health")).status_code == 200
+
+
+async def test_there_are_no_keys_and_no_limit_when_nobody_sets_any(folders: dict[str, Path], tmp_path: Path) -> None:
+    async with sending(folders["sqlite"], f"sqlite:///{tmp_path}/store.db", API_KEYS="", RATE_LIMIT="") as sender:
+        answers = [await sender.post("message", order(number)) for number in range(150)]
+        assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_limit_that_nobody_can_read_is_no_server(folders: dict[str, Path], tmp_path: Path) -> None:
+    given = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/store.db", "RATE_LIMIT": "many"}
+    command = [sys.executable, "-c", "import main"]
+    done = subprocess.run(command, check=False, cwd=folders["sqlite"], env=given, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "RATE_LIMIT must look like 100/minute, not 'many'" in done.stderr
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+async def test_several_workers_share_a_database(
+    folders: dict[str, Path], dialect: str, tmp_path: Path, postgres: PostgresCluster
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db" if dialect == "sqlite" else postgres.create_database()
+    async with sending(folders[dialect], url, WORKERS="3") as sender:
+        answers = await asyncio.gather(*(sender.post("message", order(number)) for number in range(100)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert await sender.count("orders") == 100
 
 
 async def test_its_script_runs(folders: dict[str, Path], tmp_path: Path) -> None:

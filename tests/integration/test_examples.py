@@ -9,6 +9,7 @@ import pytest
 from tests.gates.process import GateProcess, headgate
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/headgate.yaml"))
+QUIET = {"device-commands", "request-reply"}  # nothing happens there until somebody asks for it
 OVERLAYS = sorted(path for example in EXAMPLES for path in example.parent.glob("*.yaml") if path != example)
 
 
@@ -32,7 +33,7 @@ def test_an_example_runs_and_its_streams_can_be_read(example: Path, tmp_path: Pa
         answers = [gate.get(f"/streams/{stream['name']}/messages") for stream in listed]
         assert set(answers) <= {200, 204}
         waited = [gate.get(f"/streams/{stream['name']}/messages?wait=1") for stream in listed[:1]]
-        assert set(waited) <= {200}
+        assert set(waited) <= {204 if example.parent.name in QUIET else 200}
         assert gate.get("/ready") == 200
         assert gate.stop() == 0
         assert "Traceback" not in gate.log()

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.disk_campaign import Fate, full_log, full_tables
 from tests.gates.ingest import BASE, Sender, ingesting, order
 from tests.gates.web import eventually
+from tests.services.daemon import Unavailable
 from tests.services.postgres import PostgresCluster
 
 pytestmark = pytest.mark.anyio
@@ -181,3 +183,20 @@ async def test_too_many_uploads_at_once_are_sent_away(postgres: PostgresCluster)
         assert [answer.json()["inserted"] for answer in await asyncio.gather(*sending)] == [2, 2]
         assert (await sender.post("batch", order(9))).status_code == 200
         assert await sender.count("orders") == 5
+
+
+@pytest.mark.parametrize(("place", "status"), [(full_tables, 507), (full_log, 503)])
+def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_kept(
+    tmp_path: Path, postgres: PostgresCluster, place: Callable[[Path], Fate], status: int
+) -> None:
+    if postgres.kind == "external":
+        pytest.skip("the server of DATABASE_URL is not ours to fill")
+    try:
+        fate = place(tmp_path)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    assert set(fate.statuses) == {200, status}
+    assert fate.acked
+    assert fate.refused
+    assert fate.wrong == 0
+    assert fate.well_again

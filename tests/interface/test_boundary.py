@@ -142,6 +142,17 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_beh
         assert served.gate.streams["notes"].stats.published == 0
 
 
+async def test_a_client_that_leaves_while_it_waits_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async with web(NOTES) as (_, served):
+        async with raw(served.url) as connection:
+            connection.send(b"GET /streams/notes/messages?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+            await eventually(lambda: served.gate.streams["notes"].readers)
+            connection.leave()
+        await eventually(lambda: stats(served).in_flight == 0)
+        assert stats(served).requests == {("/streams/notes/messages", "GET", 499): 1}
+    assert not caplog.records
+
+
 async def test_a_full_stream_is_429_with_its_code_and_when_to_come_again() -> None:
     config = "streams: {notes: {codec: raw, delivery: queue, overflow: reject, retain: {messages: 1}}}"
     async with web(config) as (client, _):

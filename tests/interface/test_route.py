@@ -37,6 +37,17 @@ def test_a_path_tells_its_methods() -> None:
 
 
 def test_a_router_knows_its_paths() -> None:
-    assert "/a" in ROUTER
-    assert "/c" not in ROUTER
+    assert ROUTER.resolve("/a") == ("/a", {})
+    assert ROUTER.resolve("/c") is None
     assert repr(ROUTER) == "<Router: 3 routes>"
+
+
+def test_names_in_a_path_stand_for_values() -> None:
+    one, all_of, other = route("GET", "/a/{id}/status"), route("GET", "/a/{id}"), route("GET", "/a/batch")
+    router = Router([one, all_of, other, route("DELETE", "/a/{id}")])
+    assert router.resolve("/a/5/status") == ("/a/{id}/status", {"id": "5"})
+    assert router.resolve("/a/batch") == ("/a/batch", {})  # what is said exactly goes first
+    assert router.resolve("/a/{id}") == ("/a/{id}", {"id": "{id}"})
+    assert [router.resolve(path) for path in ("/a//status", "/a/", "/b/5", "/a/5/status/6", "/a/5/state")] == [None] * 5
+    assert router.find("GET", "/a/{id}/status") is one
+    assert router.allowed("/a/{id}") == ["DELETE", "GET", "HEAD", "OPTIONS"]

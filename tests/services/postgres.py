@@ -82,6 +82,11 @@ class PostgresCluster:
         """Of the server's first process."""
         return self._owned().daemon.pid
 
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self._owned().folder / "data"
+
     def start(self, *, within: float = 60) -> Self:
         """Start, or start again; returns when it answers."""
         began = time.monotonic()

@@ -45,7 +45,7 @@ BAD = [
     (
         "base: &b {port: 1}\nservice:\n  <<: *b\n",
         [
-            '1:1: unknown key "base" at the top; known here: connections, entities, nodes, runtime, service, streams',
+            '1:1: unknown key "base" at the top; known here: commands, connections, entities, nodes, runtime, service, streams',
             '3:3: "<<" is not part of YAML 1.2: write the keys out',
         ],
     ),
@@ -213,6 +213,25 @@ BAD = [
     ),
     ("runtime: {web: {interfaces: [{path: /a}]}}\n", ['1:30: runtime.web.interfaces[0] needs the key "kind"']),
     (
+        (
+            "streams: {c: {delivery: queue}, d: {codec: text}}\nruntime:\n  web:\n    interfaces:\n"
+            "      - {kind: config, path: /a, stream: c}\n      - {kind: config, path: /b, acks: d}\n"
+        ),
+        [
+            '5:9: stream "c" has queue delivery: settings are for everybody',
+            '6:9: acks "d" has the codec text: settings are json',
+            "6:16: a service has one interface of kind config",
+        ],
+    ),
+    (
+        "streams: {config: {retain: {age: 1h}}}\nruntime: {web: {interfaces: [{kind: config, path: /a}]}}\n",
+        ["1:20: settings count until others take their place: leave out retain.age"],
+    ),
+    (
+        "runtime: {web: {interfaces: [{kind: config, path: /a, stream: settings}]}}\n",
+        ['1:63: stream: there is no stream "settings"'],
+    ),
+    (
         "runtime: {web: {interfaces: [{kind: ingest, path: /a}]}}\n",
         ["1:31: an ingest interface needs entities: name their folder with `entities:`"],
     ),
@@ -238,7 +257,7 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
-            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, graphql; did you mean "messages"?'
+            '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, command, config, graphql; did you mean "messages"?'
         ],
     ),
     (
@@ -292,19 +311,19 @@ BAD = [
     (
         "service: {host: 0.0.0.0}\n",
         [
-            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "0.0.0.0" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: example.org}\n",
         [
-            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "example.org" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
         "service: {host: '::'}\n",
         [
-            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; listen on 127.0.0.1, or say that it may be with service.open: true'
+            '1:17: service.host: "::" can be reached by others, and nothing asks them who they are; set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true'
         ],
     ),
     (
@@ -352,7 +371,9 @@ BAD = [
     ),
     (
         "streams: {a: {codec: jsn}}\n",
-        ['1:22: streams.a.codec: "jsn" is not one of delimited, json, msgpack, raw, text; did you mean "json"?'],
+        [
+            '1:22: streams.a.codec: "jsn" is not one of da00, delimited, f144, json, msgpack, raw, text, x5f2; did you mean "json"?'
+        ],
     ),
     (
         "streams: {a: {codec: {name: json, fields: [a]}}}\n",
@@ -383,19 +404,20 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /health, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
+            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json, /tokens itself'
         ],
     ),
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /streams/a, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
+            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json, /tokens itself'
         ],
     ),
     (
         "runtime: {web: {interfaces: [{kind: http, path: /quotes}]}}\n",
         [
-            '1:49: this version does not serve "kind: http" with a path yet; leave the path out, and discovered nodes bring their routes'
+            '1:49: "kind: http" with a path needs the key "request", a stream',
+            '1:49: "kind: http" with a path needs the key "response", a stream',
         ],
     ),
     (

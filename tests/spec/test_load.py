@@ -188,7 +188,15 @@ def test_mutated_files_raise_nothing_but_their_mistakes() -> None:
 def test_the_schema_knows_every_section() -> None:
     schema = json_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(schema["properties"]) == {"service", "streams", "connections", "nodes", "entities", "runtime"}
+    assert set(schema["properties"]) == {
+        "service",
+        "streams",
+        "connections",
+        "nodes",
+        "commands",
+        "entities",
+        "runtime",
+    }
     undescribed = [
         f"{name}.{key}"
         for name, model in schema["$defs"].items()

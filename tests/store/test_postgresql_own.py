@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from headgate.errors import HeadgateError, SchemaRefusal, Unavailable
+from headgate.errors import HeadgateError, SchemaRefusal, Unavailable, Uncertain
 from headgate.store.base import Duplicates
 from headgate.store.postgresql import PostgreSQLStore
 from headgate.store.postgresql.session import PostgreSQLSession
@@ -34,7 +34,7 @@ def opened(url: str) -> PostgreSQLSession:
     return store.connect()
 
 
-@pytest.mark.parametrize("work", ["offer", "sort", "commit"])
+@pytest.mark.parametrize("work", ["offer", "insert", "sort", "commit"])
 def test_a_server_that_dies_keeps_nothing_of_the_transaction(
     own_postgres: Callable[..., PostgresCluster], work: str
 ) -> None:
@@ -44,7 +44,11 @@ def test_a_server_that_dies_keeps_nothing_of_the_transaction(
     session.commit()
     assert session.offer(page("P|2|b"))
     cluster.kill()
-    rest = {"offer": lambda: session.offer(page("P|3|c")), "sort": lambda: session.sort(page("P|3|c"), {})}
+    rest = {
+        "offer": lambda: session.offer(page("P|3|c")),
+        "insert": lambda: session.insert(page("P|3|c")),
+        "sort": lambda: session.sort(page("P|3|c"), {}),
+    }
     with pytest.raises(Unavailable) as raised:
         rest.get(work, session.commit)()
     assert str(urlsplit(cluster.url).port) in str(raised.value)
@@ -69,6 +73,37 @@ def test_a_session_that_is_ended_by_others_is_told(url: str) -> None:
         " AND datname = current_database()",
     )
     with pytest.raises(Unavailable):
+        session.commit()
+    session.close()
+
+
+def test_a_session_that_ended_while_it_idled_kept_nothing_for_certain(url: str) -> None:
+    session = opened(url)
+    run(url, f"SELECT pg_terminate_backend({session._connection.info.backend_pid})")
+    with pytest.raises(Unavailable) as raised:
+        session.insert(page("P|1|a"))
+    assert not isinstance(raised.value, Uncertain)
+    session.close()
+
+
+def test_a_session_that_ends_when_all_is_sent_may_have_kept_it(url: str) -> None:
+    session = opened(url)
+    run(
+        url,
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$",
+        "CREATE TRIGGER leave AFTER INSERT ON places EXECUTE FUNCTION leave()",
+    )
+    with pytest.raises(Uncertain, match="may be kept"):
+        session.insert(page("P|1|a"))
+    session.close()
+
+
+def test_a_session_that_ends_before_its_commit_may_have_kept_it(url: str) -> None:
+    session = opened(url)
+    assert session.offer(page("P|1|a"))
+    run(url, f"SELECT pg_terminate_backend({session._connection.info.backend_pid})")
+    with pytest.raises(Uncertain, match="may be kept"):
         session.commit()
     session.close()
 

@@ -1,6 +1,8 @@
 """The http transport keeps the contract against a real gate, and lives on when its peer does not."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from headgate.transport.base import StreamSettings
 from headgate.transport.http import HttpTransport
 from tests.gates.inside import serving
 from tests.services.daemon import free_port
+from tests.transport.peers import answer, peer, saying
 
 
 class TestContract(TransportContract):
@@ -98,7 +101,7 @@ async def test_an_endless_answer_is_cut() -> None:
     async with made(answer_bytes=10_000) as transport, answering(200, {}, b"x" * 20_000) as url:
         source = await transport.open_source(reading(url), Oldest())
         assert not (await source.read(wait=0.05)).messages
-        assert "over 10000 bytes" in (transport.trouble() or "")
+        assert "more than 10000 bytes" in (transport.trouble() or "")
 
 
 async def test_a_service_that_only_drains_is_read_too() -> None:
@@ -132,6 +135,93 @@ async def test_a_large_batch_is_sent_in_pieces_that_the_peer_takes() -> None:
         sink = await transport.open_sink(stream)
         receipt = await sink.send([Message(value=b"x" * 100_000) for _ in range(50)])
         assert list(receipt.offsets) == list(range(50))
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    followed = []
+
+    def target(connection: socket.socket, number: int) -> None:
+        followed.append(number)
+        connection.sendall(answer(b"[]"))
+
+    async with made() as transport:
+        with peer(target) as elsewhere, peer(saying(answer(status="302 Found", location=elsewhere))) as url:
+            source = await transport.open_source(reading(url), Oldest())
+            assert not (await source.read(wait=0.05)).messages
+            assert "answered 302" in (transport.trouble() or "")
+    assert followed == []
+
+
+async def test_a_peer_that_does_not_hold_polls_is_asked_less_and_less() -> None:
+    asked = 0
+
+    def empty(connection: socket.socket, number: int) -> None:
+        nonlocal asked
+        asked += 1
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with made() as transport:
+        with peer(empty) as url:
+            source = await transport.open_source(reading(url), Oldest())
+            assert not (await source.read(wait=1.0)).messages
+    assert 3 < asked < 20  # 10, 20, 40 .. milliseconds between
+
+
+async def test_a_body_that_drips_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headgate.transport.http.peer._BODY_SECONDS", 0.2)
+    stop = threading.Event()
+
+    def drip(connection: socket.socket, number: int) -> None:
+        connection.sendall(answer(content_length="1000000"))
+        while not stop.wait(0.02):
+            connection.sendall(b" ")
+
+    async with made(timeout=0.2) as transport:
+        with peer(drip) as url:
+            source = await transport.open_source(reading(url), Oldest())
+            async with asyncio.timeout(PATIENCE):
+                while transport.trouble() is None:
+                    await source.read(wait=0.1)
+            stop.set()
+
+
+async def test_frames_of_a_megabyte_come_in_answers_that_are_taken() -> None:
+    frame = b"x" * 1_000_000
+    async with serving("streams: {results: {codec: raw}}") as gate, made(answer_bytes=10_000_000) as transport:
+        await gate.gate.streams["results"].publish([Message(value=frame)] * 40)
+        source = await transport.open_source(reading(f"{gate.url}/streams/results/messages"), Oldest())
+        assert len(await collect(source, 40)) == 40
+        assert transport.trouble() is None
+
+
+async def test_a_peer_whose_answers_are_too_long_is_asked_for_less() -> None:
+    frame = b"x" * 100_000
+    async with serving("streams: {results: {codec: raw}}") as gate, made(answer_bytes=250_000) as transport:
+        await gate.gate.streams["results"].publish([Message(value=frame)] * 20)
+        source = await transport.open_source(reading(f"{gate.url}/streams/results/messages"), Oldest())
+        assert len(await collect(source, 20)) == 20
+
+
+async def test_more_streams_than_a_hundred_are_read_at_once() -> None:
+    async with made() as transport, serving(STREAM) as gate:
+        url = f"{gate.url}/streams/results/messages"
+        sources = [await transport.open_source(reading(url), Oldest()) for _ in range(150)]
+        waiting = [asyncio.ensure_future(source.read()) for source in sources]
+        async with asyncio.timeout(PATIENCE):
+            while gate.gate.streams["results"].readers < 150:
+                await asyncio.sleep(0.01)
+            await gate.gate.streams["results"].publish([Message(value=b"1")])
+            batches = await asyncio.gather(*waiting)
+        assert [values(batch.messages) for batch in batches] == [[b"1"]] * 150
+
+
+async def test_answers_are_compressed_when_the_connection_says_so() -> None:
+    async with serving(STREAM) as gate:
+        await gate.gate.streams["results"].publish([Message(value=b'"%s"' % (b"x" * 5000))])
+        for compress in (False, True):
+            async with made(compress=compress) as transport:
+                source = await transport.open_source(reading(f"{gate.url}/streams/results/messages"), Oldest())
+                assert values((await source.read()).messages) == [b'"%s"' % (b"x" * 5000)]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The one table between the plan and the transports: what a connection's settings are called below."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from headgate.app.plugins import make_codec, transport_class
@@ -15,7 +16,7 @@ def stream_settings(plan: StreamPlan) -> StreamSettings:
     """What a transport needs to know of a stream."""
     options: dict[str, Any] = dict(plan.options)
     if plan.create is not None:
-        options["create"] = {"partitions": plan.create.partitions, "replication": plan.create.replication}
+        options["create"] = asdict(plan.create)
     return StreamSettings(
         name=plan.name,
         id=StreamId(plan.kind, plan.name),
@@ -47,10 +48,22 @@ def _kafka(connections: ConnectionsPlan) -> dict[str, Any]:
     }
 
 
+def _http(connections: ConnectionsPlan) -> dict[str, Any]:
+    http = connections.http
+    return {
+        "timeout": http.timeout,
+        "compress": http.compress,
+        "answer_bytes": http.answer_bytes,
+        "headers": {name: str(value) for name, value in http.headers.items()},
+        "networks": http.networks,
+    }
+
+
 _ARGUMENTS: Mapping[str, Callable[[ConnectionsPlan], dict[str, Any]]] = {
     "memory": _memory,
     "log": _log,
     "kafka": _kafka,
+    "http": _http,
 }
 
 

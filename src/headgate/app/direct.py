@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from headgate.errors import NotFound
-from headgate.spec.plan import Plan
+from headgate.spec.plan import AuthPlan, Plan
 
 
 def direct_plan(plan: Plan, path: str | None) -> Plan:
@@ -16,6 +16,8 @@ def direct_plan(plan: Plan, path: str | None) -> Plan:
     ingest = interface.ingest
     assert ingest is not None
     streams = {name: plan.streams[name] for name in (ingest.publish, ingest.dead_letters) if name}
-    alone = replace(interface, ingest=replace(ingest, source=None, load=()))
+    policies = replace(interface.policies, rate_limit=None, timeout_ms=None)
+    alone = replace(interface, ingest=replace(ingest, source=None, load=()), policies=policies)
     runtime = replace(plan.runtime, discovery_modules=())
-    return replace(plan, streams=streams, nodes={}, interfaces=(alone,), runtime=runtime)
+    service = replace(plan.service, auth=AuthPlan())  # nobody but us is there
+    return replace(plan, service=service, streams=streams, nodes={}, interfaces=(alone,), runtime=runtime)

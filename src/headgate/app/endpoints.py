@@ -51,7 +51,7 @@ def socket_door(
             keyed="kv_stream" in interface.binds,
             on_slow=follow.on_slow,
             stall=follow.stall,
-            frame_bytes=offer.frame_bytes,
+            frame_bytes=min(offer.frame_bytes, interface.policies.request_size_bytes or offer.frame_bytes),
             rate=offer.rate,
             path=interface.path or "",
             cursors=cursors if offer.cursors else None,

@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from headgate import __version__
+from headgate.app.calls import Calls
+from headgate.app.command import Commands
+from headgate.app.config import Configuring
 from headgate.app.connect import Connections
 from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
+from headgate.app.identity import guard_of, tickets_of
 from headgate.app.ingest import Ingest
+from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
+from headgate.interface.identity.tickets import ticket_route
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
@@ -48,13 +54,17 @@ class Gate:
         self.tasks = Tasks()
         self.visitors = Visitors(self.tasks, time.monotonic)
         self.ingest = Ingest(self.tasks)
+        self._drained = asyncio.Event()
+        self.commands = Commands(self.tasks, self._drained.wait)
+        self.calls = Calls(self.tasks, self._drained.wait)
+        self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
+        self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
         self._polled: dict[str, Stream] = {}
         self._placed: dict[str, str] = {}  # node -> group
-        self._drained = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._began = time.monotonic()
         self._web = WebStats()
@@ -69,10 +79,17 @@ class Gate:
             polled=self._polled,
             web=self._web,
             ingest=self.ingest.stats,
+            config=self.config.stats,
+            commands=self.commands.stats,
+            replies=self.calls.replies,
             more_health=self.ingest.health,
         )
         self.app = Boundary(
-            behind=Pages(plan.service.name, __version__, lambda: self.app.router.routes),
+            behind=Pages(
+                plan.service.title or plan.service.name,
+                plan.service.version or __version__,
+                lambda: self.app.router.routes,
+            ),
             stats=self._web,
             request_limit=plan.service.limits.request_size_bytes,
             clock=time.monotonic,
@@ -84,6 +101,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
+        self.app.guard, self.app.tickets = guard_of(plan), tickets_of(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -110,7 +128,12 @@ class Gate:
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = self._node(declaration, plan)
         await self.ingest.become(plan, self.streams)
-        self.app.router, self.app.doors = Router(self._routes(plan)), self._doors(plan)
+        await self.commands.become(plan, self.streams)
+        await self.config.become(plan, self.streams)
+        await self.calls.become(plan, self.streams, nodes)
+        routes, doors = self._routes(plan), self._doors(plan)
+        self.app.router = Router(self._policies.routes(plan.interfaces, routes))
+        self.app.doors = self._policies.doors(plan.interfaces, doors)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
@@ -136,7 +159,7 @@ class Gate:
         group = self._placed.get(declaration.name)
         workers = next((its.workers for its in plan.runtime.process_groups if its.name == group), 1)
         runs = runs_in(self.supervisor, group, declaration.name)
-        return Node(declaration, self.streams, runs, workers=workers)
+        return Node(declaration, self.streams, runs, self.config.view, workers=workers)
 
     async def _open(self, stream_plan: StreamPlan, plan: Plan) -> None:
         stream = self._connections.stream(stream_plan, plan.connections)
@@ -148,9 +171,13 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = [*self._ops.routes(), *self.ingest.routes()]
+        routes = self._ops.routes()
         if plan.alone is not None:
             return routes
+        routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
+        routes += self.config.routes(self._drained.wait)
+        if self.app.tickets is not None:
+            routes.append(ticket_route(self.app.tickets, self._is_read))
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -158,7 +185,7 @@ class Gate:
         for name, hub in self.hubs.items():
             hub.stay(any(i.follow is not None and i.path is not None and i.stream == name for i in plan.interfaces))
         for interface in plan.interfaces:
-            if interface.path is not None and interface.stream is not None and interface.socket is None:
+            if interface.path is not None and interface.stream is not None and not interface.has_its_own_routes:
                 routes.append(self._interface_route(interface, interface.path, self.streams[interface.stream]))
         return routes
 
@@ -180,6 +207,11 @@ class Gate:
             return queue_route(path, stream, pickup, self._drained.wait)
         return poll_route(path, self.hubs[stream.name], self.visitors, self._drained.wait)
 
+    def _is_read(self, path: str) -> bool:
+        """Whether something is at this path that can be read."""
+        found = self.app.router.resolve(path)
+        return path in self.app.doors or (found is not None and self.app.router.find("GET", found[0]) is not None)
+
     def info(self) -> dict[str, Any]:
         """What `/info` tells."""
         return {
@@ -199,7 +231,8 @@ class Gate:
         """Why the gate is not ready; nothing when it is."""
         draining = ["the gate is shutting down"] if self._drained.is_set() else []
         unread = [hub.trouble for hub in self.hubs.values() if hub.stays and hub.trouble is not None]
-        troubles = [*self._connections.troubles(), *unread, *self.ingest.troubles(), *self.supervisor.troubles()]
+        parts = (self._connections, self.ingest, self.config, self.calls, self.supervisor)
+        troubles = [*(trouble for part in parts for trouble in part.troubles()), *unread]
         return list(dict.fromkeys([*draining, *troubles]))
 
     async def reload(self, plan: Plan) -> None:
@@ -263,6 +296,8 @@ class Gate:
         await self.supervisor.close(seconds)
         await self.tasks.stop()
         await self.ingest.close()
+        await self.commands.close()
+        await self.config.close()
         for name in list(self.streams):
             await self._close_stream(name)
         await self._connections.close()
@@ -273,6 +308,7 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
 
     May raise a `HeadgateError`.
     """
+    guard_of(plan)
     connections = Connections()
     try:
         streams = {name: connections.stream(stream, plan.connections) for name, stream in plan.streams.items()}

@@ -37,6 +37,8 @@ def _group_of(node: Declaration, groups: Mapping[str, ProcessGroupPlan]) -> str 
     for how, found in _claims(node, groups):
         if len(found) > 1:
             raise NodeError(f"node {node.name!r} is {how} of two groups: {found[0]!r} and {found[1]!r}")
+        if found and node.configured_by is not None:
+            raise NodeError(f"node {node.name!r} takes settings; they are read in the gate, not in a group")
         if found and node.is_source:
             raise NodeError(f"node {node.name!r} makes messages of its own; that is done in the gate, not in a group")
         if found:

@@ -17,6 +17,13 @@ _TRANSPORTS: Mapping[str, str] = {
     "kafka": "headgate.transport.kafka:KafkaTransport",
 }
 
+# Codecs that need more than the core, and the extra that brings it.
+_CODECS: Mapping[str, str] = {
+    "da00": "headgate.core.ess:Da00Codec",
+    "f144": "headgate.core.ess:F144Codec",
+    "x5f2": "headgate.core.ess:X5f2Codec",
+}
+
 
 class Known(Collection[str]):
     """The names that may stand in a file. Asks the installed packages only for a name that is not ours."""
@@ -41,19 +48,23 @@ def _installed(group: str) -> Mapping[str, EntryPoint]:
 
 
 KNOWN_TRANSPORTS = Known(_TRANSPORTS, "headgate.transports")
-KNOWN_CODECS = Known(BUILT_IN, "headgate.codecs")
+KNOWN_CODECS = Known([*BUILT_IN, *_CODECS], "headgate.codecs")
 
 
 def transport_class(name: str) -> Any:
     """The class of a transport; its module is imported now, because it may be heavy."""
     if name not in _TRANSPORTS:
         return _loaded("transport", name)
-    module, _, attribute = _TRANSPORTS[name].partition(":")
+    return _ours(f"transport {name!r}", _TRANSPORTS[name], extra=name)
+
+
+def _ours(what: str, place: str, *, extra: str) -> Any:
+    module, _, attribute = place.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        extra = f"pip install 'headgate[{name}]'"
-        raise HeadgateError(f"transport {name!r} needs {error.name!r}, which is not installed: {extra}") from None
+        hint = f"pip install 'headgate[{extra}]'"
+        raise HeadgateError(f"{what} needs {error.name!r}, which is not installed: {hint}") from None
 
 
 def _loaded(what: str, name: str) -> Any:
@@ -66,9 +77,13 @@ def _loaded(what: str, name: str) -> Any:
 
 def make_codec(name: str, options: Mapping[str, Any]) -> Codec[Any]:
     """A stream's codec."""
-    factory = BUILT_IN[name] if name in BUILT_IN else _loaded("codec", name)
+    factory = BUILT_IN.get(name) or _heavy(name)
     try:
         codec: Codec[Any] = factory(**options)
     except TypeError as error:
         raise HeadgateError(f"codec {name!r} does not take these options: {error}") from None
     return codec
+
+
+def _heavy(name: str) -> Any:
+    return _ours(f"codec {name!r}", _CODECS[name], extra="ess") if name in _CODECS else _loaded("codec", name)

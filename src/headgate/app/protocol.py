@@ -1,14 +1,14 @@
 """The protocol of our server: uvicorn's, whose requests may also write to the socket themselves.
 
 Plain ASGI wakes a task for each client and each write. A stream with thousands of followers writes one
-payload to all of them, and does so here without a task.
+payload to all of them, and does so here without a task. An answer that is short and whole is one write.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from headgate.core.lanes import Payload
 from headgate.errors import Overloaded
@@ -45,6 +45,22 @@ class Protocol(HttpToolsProtocol):
     def attach(self, writer: Writer | None) -> None:
         """Tell this writer when there is room again, and when the client goes."""
         self.writer = writer
+
+    def answer(self, status: int, head: bytes, body: bytes) -> bool:
+        """Send a whole response in one write; False when it has to go the long way."""
+        cycle = self.cycle
+        if self.pipeline or self.flow.write_paused or not cycle.keep_alive:
+            return False
+        if cycle.disconnected or cycle.response_started:
+            return False
+        cycle.waiting_for_100_continue = False
+        cycle.response_started = cycle.response_complete = True
+        always = [b"%b: %b\r\n" % header for header in cycle.default_headers]
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        self.transport.write(b"".join([STATUS_LINE[status], *always, head, length, body]))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def keep(self) -> None:
         """The response goes on when its request was served, until it is finished."""

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,8 @@ from headgate.app.gate import Gate
 from headgate.app.logs import configure
 from headgate.app.protocol import Protocol
 from headgate.errors import ConfigError, HeadgateError
-from headgate.spec.plan import LoggingPlan, Plan, ServicePlan
+from headgate.spec.plan import AuthPlan, LoggingPlan, Plan, ServicePlan
+from headgate.spec.values import is_loopback
 
 logger = logging.getLogger("headgate.serve")
 Load = Callable[[], Plan]
@@ -52,7 +53,8 @@ async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> 
     asyncio.get_running_loop().set_default_executor(threads)
     async with Gate(plan) as gate:
         server = _Server(config_of(gate), lambda: ready(gate, url_of(sock)))
-        with _signals(gate, server, load):
+        address = sock.getsockname()[0]
+        with _signals(gate, server, lambda: _reload(gate, load, address)):
             _settle_memory()
             await server.serve(sockets=[sock])
             await _drain(gate, threads, server.stopped_at)
@@ -154,7 +156,7 @@ def url_of(sock: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _signals(gate: Gate, server: _Server, load: Load) -> Iterator[None]:
+def _signals(gate: Gate, server: _Server, reload: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -166,7 +168,7 @@ def _signals(gate: Gate, server: _Server, load: Load) -> Iterator[None]:
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, lambda: gate.tasks.start("reload", _reload(gate, load)))
+    loop.add_signal_handler(signal.SIGHUP, lambda: gate.tasks.start("reload", reload()))
     try:
         yield
     finally:
@@ -174,14 +176,16 @@ def _signals(gate: Gate, server: _Server, load: Load) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _reload(gate: Gate, load: Load) -> None:
+async def _reload(gate: Gate, load: Load, address: str) -> None:
     """Read the files again. When they are wrong, say so and go on as before."""
     try:
         plan = await asyncio.to_thread(load)
         if _bound_at_start(plan) != _bound_at_start(gate.plan):
             logger.warning(
-                "what changed of service takes effect at the next start, but for its log and what it takes of requests"
+                "what changed of service takes effect at the next start,"
+                " but for its log, its keys and what it takes of requests"
             )
+        _refuse_to_open(gate.plan.service, plan.service, address)
         await gate.reload(plan)
         configure(level=plan.service.log.level, form=plan.service.log.format)
     except ConfigError as error:
@@ -191,10 +195,18 @@ async def _reload(gate: Gate, load: Load) -> None:
         logger.error("not reloaded: %s", error)
 
 
+def _refuse_to_open(was: ServicePlan, service: ServicePlan, address: str) -> None:
+    """Whatever host the file names now, the address stays what it was at the start. Raises a `HeadgateError`."""
+    if was.auth.enabled and not service.auth.enabled and not service.open and not is_loopback(address):
+        raise HeadgateError(
+            f"others can reach {address}, and without keys nobody would ask who they are; start it again for that"
+        )
+
+
 def _bound_at_start(plan: Plan) -> ServicePlan:
     """What a reload does not change any more: the service, but for what it can."""
     limits = replace(plan.service.limits, request_size_bytes=0, pending_requests=0, pending_bytes=0)
-    return replace(plan.service, limits=limits, log=LoggingPlan(), drain_seconds=0.0, build="")
+    return replace(plan.service, limits=limits, log=LoggingPlan(), auth=AuthPlan(), drain_seconds=0.0, build="")
 
 
 def _settle_memory() -> None:

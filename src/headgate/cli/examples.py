@@ -14,7 +14,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """What examples there are."""
-    return sorted(path.parent.name for path in folder().glob("*/headgate.yaml"))
+    alone = [path.parent.name for path in folder().glob("*/headgate.yaml")]
+    return sorted([*alone, *(path.parent.name for path in folder().glob("*/services"))])
 
 
 def find(name: str) -> Path:

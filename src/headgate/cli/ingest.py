@@ -3,14 +3,15 @@
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url, load
+from headgate.cli.options import DEFAULT_HEADER, DEFAULT_URL, ApiKey, ApiKeyHeader, Json, Url, key_headers, load
 from headgate.cli.progress import Progress
 from headgate.errors import HeadgateError
 
@@ -62,6 +63,8 @@ def command(
     dry_run: DryRun = False,
     errors: Errors = None,
     state: State = None,
+    api_key: ApiKey = None,
+    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """Put the messages of a file into the database. Exit 1 when one was refused.
@@ -75,10 +78,11 @@ def command(
 
     given = {"entity": entity, "mode": mode, "on_duplicate": on_duplicate, "dry_run": "true" if dry_run else None}
     parameters = {name: value for name, value in given.items() if value}
+    headers = key_headers(api_key, api_key_header)
     whole = mode == "atomic" or dry_run  # what has to be one transaction cannot be sent in portions
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
-        there = _gate(config, path, runner, stack) if config else _There(url, path or "/ingest")
+        there = _gate(config, path, runner, stack) if config else _There(url, path or "/ingest", headers)
         if replay:
             kept = state or default_place(file)
             after = kept.read_text().strip() if kept.exists() else ""
@@ -96,6 +100,7 @@ def command(
             waits=watch.waits,
             sent=watch.sent,
             transport=there.transport,
+            headers=there.headers,
         )
         stack.callback(lambda: runner.run(destination.close()))
         asked = {"url": there.url, "path": there.path, **parameters}
@@ -117,6 +122,7 @@ class _There:
 
     url: str
     path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
     transport: "httpx2.AsyncBaseTransport | None" = None
 
 
@@ -131,7 +137,7 @@ def _gate(config: list[Path], path: str | None, runner: asyncio.Runner, stack: E
     gate = Gate(plan)
     runner.run(gate.__aenter__())
     stack.callback(lambda: runner.run(gate.close()))
-    return _There("http://headgate", plan.interfaces[0].path or "", httpx2.ASGITransport(gate.app))
+    return _There("http://headgate", plan.interfaces[0].path or "", transport=httpx2.ASGITransport(gate.app))
 
 
 async def _letters(there: _There, stream: str, after: str | None, stack: ExitStack) -> "tuple[Source, str | None]":
@@ -139,7 +145,7 @@ async def _letters(there: _There, stream: str, after: str | None, stack: ExitSta
 
     from headgate.client.replay import dead_letters
 
-    async with httpx2.AsyncClient(transport=there.transport, trust_env=False) as http:
+    async with httpx2.AsyncClient(headers=there.headers, transport=there.transport, trust_env=False) as http:
         return await dead_letters(http, there.url, stream, after, stack)
 
 

@@ -6,8 +6,24 @@ from typing import Annotated
 import typer
 
 from headgate import __version__
-from headgate.cli import check, demo, doctor, generate_ingestion, ingest, new, run, schema, send, tail
-from headgate.errors import ConfigError, HeadgateError, NodeError
+from headgate.cli import (
+    bridge,
+    check,
+    commands,
+    config,
+    demo,
+    doctor,
+    generate_ingestion,
+    ingest,
+    keys,
+    new,
+    run,
+    schema,
+    send,
+    tail,
+    up,
+)
+from headgate.errors import ConfigError, HeadgateError, NodeError, Unauthorized
 
 FAILED, WRONG = 1, 2  # exit codes: failed at run time; the configuration or the usage is wrong
 
@@ -19,8 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, check, demo, new, tail, send, ingest, generate_ingestion, schema, doctor):
+for room in (run, up, check, demo, new, tail, send, ingest, generate_ingestion, bridge, schema, doctor):
     app.command(name=room.__name__.rpartition(".")[2].replace("_", "-"))(room.command)
+app.add_typer(commands.app, name="command")
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:
@@ -46,7 +65,8 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(WRONG)
     except HeadgateError as error:
-        print(f"headgate: {error}", file=sys.stderr)
+        hint = "; set HEADGATE_API_KEY" if isinstance(error, Unauthorized) else ""
+        print(f"headgate: {error}{hint}", file=sys.stderr)
         sys.exit(WRONG if isinstance(error, NodeError) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough

@@ -24,4 +24,6 @@ def command(folder: Folder, example: Example = "asset-stream") -> None:
         shutil.copytree(source, folder, ignore=_LEFT_OUT, dirs_exist_ok=True)
     except OSError as error:
         raise HeadgateError(f"cannot make {folder}: {error.strerror or error}") from None
-    print(f"{folder} is made from {example}. Next:\n  headgate run {shlex.quote(str(folder / 'headgate.yaml'))}")
+    alone = folder / "headgate.yaml"
+    start = f"run {shlex.quote(str(alone))}" if alone.exists() else f"up {shlex.quote(str(folder))}"
+    print(f"{folder} is made from {example}. Next:\n  headgate {start}")

@@ -55,8 +55,12 @@ def announce(gate: "Gate", url: str) -> None:
     for interface in gate.plan.interfaces:
         if interface.path is not None:
             print(f"  {interface.kind:<20} {_address(interface, url)}", file=sys.stderr)
-    if service.open:
+    if service.auth.enabled:
+        print(f"  {'keys':<20} clients send theirs in the header {service.auth.header}", file=sys.stderr)
+    elif service.open:
         print("  open: anyone who can reach this address may read and publish", file=sys.stderr)
+    else:
+        print("  nobody is asked who they are: it serves this machine alone", file=sys.stderr)
     print(f"  {'docs':<20} {url}/docs", file=sys.stderr, flush=True)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url
+from headgate.cli.options import DEFAULT_HEADER, DEFAULT_URL, ApiKey, ApiKeyHeader, Json, Url, key_headers
 from headgate.cli.progress import Progress
 from headgate.errors import HeadgateError
 
@@ -34,16 +34,19 @@ def command(
     file: File = None,
     key: Key = None,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """Publish messages, and return when all are acknowledged. Exit 1 when one was not."""
     if (file is None) == (not values):
         raise typer.BadParameter("give messages as arguments, or a file with --file")
+    headers = key_headers(api_key, api_key_header)
     outcome = Outcome()
     with ExitStack() as stack:
         given = list(enumerate([value.encode("utf-8", "surrogateescape") for value in values or []], 1))
         source = _batches(given) if file is None else _lines(_opened(file, stack), file)
-        asyncio.run(_send(url, stream, source, key, outcome))
+        asyncio.run(_send(url, headers, stream, source, key, outcome))
     for number, reason in outcome.errors.items():
         print(f"{'message' if file is None else 'line'} {number}: {reason}", file=sys.stderr)
     if as_json:
@@ -94,20 +97,23 @@ def _batches(numbered: Numbered) -> Iterator[Numbered]:
         yield numbered[first : first + BATCH]
 
 
-async def _send(url: str, stream: str, source: Iterator[Numbered], key: str | None, outcome: "Outcome") -> None:
+async def _send(
+    url: str, headers: Mapping[str, str], stream: str, source: Iterator[Numbered], key: str | None, outcome: "Outcome"
+) -> None:
     from headgate.client import StreamClient
     from headgate.core.message import Message
 
     named = None if key is None else key.encode()
-    async with StreamClient(url) as client:
+    async with StreamClient(url, headers=headers) as client:
         with Progress("messages") as progress:
             for numbered in source:
                 batch = [Message(value=value, key=named) for _, value in numbered]
                 try:
                     published = await client.publish(stream, batch)
                 except HeadgateError as error:
-                    before = f"after {outcome.published} acknowledged messages: " if outcome.published else ""
-                    raise HeadgateError(f"{before}{error}") from None
+                    if not outcome.published:
+                        raise
+                    raise HeadgateError(f"after {outcome.published} acknowledged messages: {error}") from None
                 outcome.add(numbered, published)
                 progress.add(len(numbered))
 

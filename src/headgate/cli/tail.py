@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.options import DEFAULT_URL, Json, Url, load
+from headgate.cli.options import DEFAULT_HEADER, DEFAULT_URL, ApiKey, ApiKeyHeader, Json, Url, key_headers, load
 from headgate.errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -43,13 +43,16 @@ def command(
     key: Keys = None,
     where: Fields = None,
     limit: Limit = None,
+    api_key: ApiKey = None,
+    api_key_header: ApiKeyHeader = DEFAULT_HEADER,
     as_json: Json = False,
 ) -> None:
     """Print messages as they come. After a cut it goes on where it was; `--from POSITION` does so by hand."""
     wanted = Wanted(key or [], where or [])
     # Of a queue no more is taken than is shown; who wants only some of its messages takes the others, too.
     most = None if key or where else limit
-    messages = _by_config(stream, config, start) if config else _by_url(stream, url, start, most)
+    headers = key_headers(api_key, api_key_header)
+    messages = _by_config(stream, config, start) if config else _by_url(stream, url, headers, start, most)
     asyncio.run(_tail(messages, wanted, limit, as_json))
 
 
@@ -84,10 +87,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_encode(value).decode()
 
 
-async def _by_url(stream: str, url: str, start: str, limit: int | None) -> Messages:
+async def _by_url(stream: str, url: str, headers: Mapping[str, str], start: str, limit: int | None) -> Messages:
     from headgate.client import StreamClient
 
-    async with StreamClient(url) as client, aclosing(client.follow(stream, start, limit)) as messages:
+    async with StreamClient(url, headers=headers) as client, aclosing(client.follow(stream, start, limit)) as messages:
         async for line, message in messages:
             yield line, message
 

@@ -10,7 +10,16 @@ import httpx2
 import msgspec
 
 from headgate.client.portions import Portion
-from headgate.errors import BadRequest, BodyTooLarge, HeadgateError, NotFound, Refused, StorageFull, Unavailable
+from headgate.errors import (
+    BadRequest,
+    BodyTooLarge,
+    HeadgateError,
+    NotFound,
+    Refused,
+    StorageFull,
+    Unauthorized,
+    Unavailable,
+)
 
 PATIENCE = 120.0  # seconds for which a gate may be away or busy
 COUNTS = ("processed", "inserted", "failed", "duplicates", "updated")
@@ -53,6 +62,7 @@ class GateDestination:
         *,
         media: str = "text/plain",
         parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         patience: float = PATIENCE,
         waits: Callable[[str], None] = lambda _: None,
         sent: Callable[[int], None] = lambda _: None,
@@ -63,7 +73,10 @@ class GateDestination:
         self._patience, self._waits, self._sent = patience, waits, sent
         self._answered = False  # a gate that never answered is not waited for: its address may be wrong
         self._http = httpx2.AsyncClient(
-            timeout=_TIMEOUT, headers={"Content-Type": media}, trust_env=False, transport=transport
+            timeout=_TIMEOUT,
+            headers={"Content-Type": media, **(headers or {})},
+            trust_env=False,
+            transport=transport,
         )
 
     def __repr__(self) -> str:
@@ -123,7 +136,7 @@ class GateDestination:
             return _Again(reason, _seconds(answer.headers.get("retry-after")))
         if status == 404:
             return NotFound(f"there is no ingest interface at {self._url}; say where it is with --path")
-        kinds: dict[int, type[HeadgateError]] = {403: Refused, 413: BodyTooLarge, 507: StorageFull}
+        kinds: dict[int, type[HeadgateError]] = {401: Unauthorized, 403: Refused, 413: BodyTooLarge, 507: StorageFull}
         return kinds.get(status, Unavailable if status >= 500 else BadRequest)(reason)
 
 

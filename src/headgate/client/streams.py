@@ -20,7 +20,9 @@ from headgate.errors import (
     HeadgateError,
     NotFound,
     PositionError,
+    Refused,
     StreamFull,
+    Unauthorized,
     Unavailable,
 )
 
@@ -28,9 +30,16 @@ logger = logging.getLogger("headgate.client")
 _PIECE = 512 * 1024  # bytes in one request: well below a gate's limit of a megabyte
 _TRIES = 6
 _RETRY_SECONDS = 0.5
+_LONGEST_WAIT = 60.0
 _POLL_SECONDS = 20
 _POLL_MESSAGES = 1000
-_NOTHING_KEPT = ("draining", "stream_full", None)  # None: it was refused before it reached a gate's code
+_NOTHING_KEPT = (
+    "draining",
+    "stream_full",
+    "rate_limited",
+    "overloaded",
+    None,
+)  # None: it was refused before it reached a gate's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class StreamClient:
             again = answer.status_code in (429, 503) and content.get("type") in _NOTHING_KEPT
             if not again or attempt == _TRIES - 1:
                 break
-            await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+            await asyncio.sleep(max(_RETRY_SECONDS * 2**attempt, _told_to_wait(answer)))
         if "positions" in content:
             return content
         if answer.status_code == 404:
@@ -164,9 +173,20 @@ class StreamClient:
 
     def _refusal(self, answer: httpx2.Response, content: Mapping[str, Any]) -> HeadgateError:
         reason = content.get("error") or f"{self._url} answered {answer.status_code}"
-        kinds = {404: NotFound, 413: BodyTooLarge, 429: StreamFull}
+        kinds: dict[int, type[HeadgateError]] = {
+            401: Unauthorized,
+            403: Refused,
+            404: NotFound,
+            413: BodyTooLarge,
+            429: StreamFull,
+        }
         kind = kinds.get(answer.status_code, Unavailable if answer.status_code >= 500 else BadRequest)
         return kind(str(reason))
+
+
+def _told_to_wait(answer: httpx2.Response) -> float:
+    told = answer.headers.get("retry-after", "")
+    return min(float(told), _LONGEST_WAIT) if told.isascii() and told.isdecimal() else 0.0
 
 
 def _beginning(start: str, listed: Mapping[str, Any]) -> dict[str, str]:

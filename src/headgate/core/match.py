@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from headgate.core.message import Message
+from headgate.core.scopes import Keys, fits
 
 Decoded = Callable[[], Any]  # the message's value; called only when a field is asked for
 
@@ -22,6 +23,7 @@ class Source(StrEnum):
     KEY = "key"
     FIELD = "field"
     HEADER = "header"
+    PATTERN = "pattern"  # whether the key is like one of some patterns
 
 
 class Kind(StrEnum):
@@ -38,7 +40,7 @@ class Facet:
     """One thing that a message can be asked."""
 
     source: Source
-    path: tuple[str, ...] = ()  # of a field, from the outside in; or the header's name
+    path: tuple[str, ...] = ()  # of a field, from the outside in; or the header's name; or the patterns
     ignore_case: bool = False  # of the field's name
     kind: Kind = Kind.STRING
 
@@ -46,6 +48,8 @@ class Facet:
         """What the message says; None where it says nothing of this kind."""
         if self.source is Source.KEY:
             return None if message.key is None else _text(message.key)
+        if self.source is Source.PATTERN:
+            return message.key is not None and fits(self.path, message.key)
         if self.source is Source.HEADER:
             return next((_text(data) for name, data in message.headers if name == self.path[0]), None)
         return self._typed(self._field(decoded()))
@@ -101,6 +105,13 @@ class Selection:
 
     def __hash__(self) -> int:
         return self._hash
+
+    def within(self, keys: Keys) -> "Selection":
+        """As much of it as has such keys."""
+        if not keys.patterns:
+            return self
+        wanted = dict(zip(self.shape, self.values, strict=True))
+        return Selection({**wanted, Facet(Source.PATTERN, keys.patterns): frozenset({True})})
 
     def wants(self, message: Message[bytes], decoded: Decoded) -> bool:
         """Whether the message is one of those."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -36,6 +36,10 @@ class Message(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     headers: Headers = ()
     partition: int = 0
     offset: int = -1
+
+    def answer(self, value: Any) -> "Message[Any]":
+        """A message that answers this one: with its key, and for whoever waits for a reply to it."""
+        return Message(value=value, key=self.key, headers=self.headers)
 
     def __lt__(self, other: "Message[T]") -> bool:
         return self.timestamp < other.timestamp

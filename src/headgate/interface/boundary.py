@@ -3,10 +3,20 @@
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Callable, Mapping
+from random import getrandbits
 
-from headgate.errors import BodyTooLarge, Draining, HeadgateError, NotFound, Overloaded
+from headgate.core.scopes import EVERYTHING, READ, WRITE
+from headgate.errors import (
+    BodyTooLarge,
+    Draining,
+    Forbidden,
+    HeadgateError,
+    NotFound,
+    Overloaded,
+    Unauthorized,
+    Unavailable,
+)
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -20,6 +30,11 @@ from headgate.interface.exchange import (
     respond,
     start_of,
 )
+from headgate.interface.identity.caller import STRANGER
+from headgate.interface.identity.guard import Guard
+from headgate.interface.identity.tickets import PARAMETER as TICKET
+from headgate.interface.identity.tickets import Tickets
+from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
 from headgate.interface.socket import Socket
 from headgate.interface.websocket import Door
@@ -28,6 +43,7 @@ from headgate.runtime.stats import WebStats
 
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
+_READING = ("GET", "HEAD", "OPTIONS")
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -37,6 +53,8 @@ class Boundary:
     def __init__(self, *, behind: App, stats: WebStats, request_limit: int, clock: Callable[[], float]) -> None:
         self.router = Router(())
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
+        self.guard: Guard | None = None  # None: nobody is asked who they are
+        self.tickets: Tickets | None = None
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -49,14 +67,17 @@ class Boundary:
             await self._meet(scope, receive, send)
             return
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
-        outgoing = _Outgoing(send, request.id, self)
+        outgoing = _Outgoing(send, request, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
-        label = request.path if request.path in self.router else "other"
+        found = self.router.resolve(request.path)
+        label = "other" if found is None else found[0]
+        if found is not None:
+            request.values = found[1]
         method = _METHODS.get(request.method, "other")
         began = self._clock()
         self._stats.in_flight += 1
         try:
-            await self._serve(request, outgoing)
+            await self._serve(request, label, outgoing)
         except asyncio.CancelledError:
             if not self.draining:
                 raise
@@ -77,7 +98,7 @@ class Boundary:
         try:
             if (refusal := await self._admit(request, socket)) is not None:
                 status = refusal.status
-                await socket.refuse(refusal, request.id)
+                await socket.refuse(refusal, request)
         except ClientGone:
             status = 499
         except asyncio.CancelledError:
@@ -85,12 +106,14 @@ class Boundary:
                 raise
             _note_cut(label, request)
         finally:
+            request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, "GET", status, self._clock() - began)
 
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
+            await self._identify(request, None)
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -107,20 +130,62 @@ class Boundary:
             return None if socket.accepted else _failure(request)
         return None
 
-    async def _serve(self, request: Request, send: "_Outgoing") -> None:
-        route = self.router.find(request.method, request.path)
-        allowed = [] if route else self.router.allowed(request.path)
-        if route is None and not allowed:
+    async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
+        route = self.router.find(request.method, path)
+        allowed = [] if route else self.router.allowed(path)
+        response = await self._turned_away(request, route)
+        if response is None and route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
-        response = await self._answer(request, route, allowed)
         try:
+            response = response or await self._answer(request, route, allowed)
+            if response.is_plain and send.whole(response):
+                return
             if response.live is not None and request.method != "HEAD":
                 await response.live(request, start_of(response), send)
             else:
                 await respond(request, response, send)
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
+
+    async def _turned_away(self, request: Request, route: Route | None) -> Response | None:
+        """The answer to somebody who is not let in.
+
+        The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
+        """
+        try:
+            await self._identify(request, route)
+            if request.caller.scopes is not EVERYTHING:
+                _permit(request, route)
+        except HeadgateError as error:
+            self._stats.count_error(error.code)
+            return ((route and route.failure) or render)(error, request)
+        return None
+
+    async def _identify(self, request: Request, route: Route | None) -> None:
+        """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
+        if self.guard is None:
+            return
+        if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
+            return
+        try:
+            request.caller = await self.guard.caller(request.scope["headers"])
+        except (Unauthorized, Unavailable):
+            if route is None or not route.public:
+                raise
+            request.caller = STRANGER
+
+    def _reads_by_ticket(self, request: Request, route: Route | None) -> bool:
+        """Whether a ticket in the URL lets a request in. What is served there does not see it."""
+        is_reading = request.path in self.doors if route is None else route.method == "GET"
+        if self.tickets is None or not is_reading:
+            return False
+        ticket = request.parameter(TICKET)
+        caller = self.tickets.read(ticket, request.path) if ticket else None
+        if caller is not None:
+            request.caller = caller
+            del request.query[TICKET]
+        return caller is not None
 
     async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
         if route is None:
@@ -144,19 +209,45 @@ class Boundary:
 class _Outgoing:
     """The way out: notes the status, and adds what every response carries."""
 
-    def __init__(self, send: Send, request_id: str, boundary: Boundary) -> None:
+    __slots__ = ("_boundary", "_request", "_send", "status")
+
+    def __init__(self, send: Send, request: Request, boundary: Boundary) -> None:
         self.status = 499  # until a response starts: the client went first
         self._send = send
-        self._id = request_id
+        self._request = request
         self._boundary = boundary
+
+    def whole(self, response: Response) -> bool:
+        """Send this at once, where our own server serves it and nothing is in the way."""
+        outlet = direct_outlet(self._request.scope)
+        if outlet is None or self._boundary.draining or self._request.method == "HEAD":
+            return False
+        head = f"content-type: {response.content_type}\r\nx-request-id: {self._request.id}\r\n".encode()
+        head += b"".join([b"%b: %b\r\n" % note for note in self._request.notes])
+        if not outlet.answer(response.status, head, response.body):
+            return False
+        self.status = response.status
+        return True
 
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._id.encode())]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *self._request.notes]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _permit(request: Request, route: Route | None) -> None:
+    """Find out what the caller may do with what a route serves. Raises `Forbidden`."""
+    if route is not None and (route.public or route.for_all):
+        return
+    verb = READ if (request.method if route is None else route.method) in _READING else WRITE
+    path = request.path if route is None else route.path
+    request.keys = request.caller.permitted(verb, [path, route.stream] if route and route.stream else [path])
+    if request.keys.patterns and not (route and route.keyed):
+        told = "knows nothing of keys of messages, and this permission is for some keys alone"
+        raise Forbidden(f"{path[:200]} {told}")
 
 
 def _note_cut(label: str, request: Request) -> None:
@@ -165,9 +256,10 @@ def _note_cut(label: str, request: Request) -> None:
 
 
 def _request_id(scope: Scope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    text: str = given.decode("latin-1")
-    return text if _SAFE_ID.fullmatch(text) else secrets.token_hex(8)
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SAFE_ID.fullmatch(text := value.decode("latin-1")):
+            return str(text)
+    return f"{getrandbits(64):016x}"  # it has to differ, not to be a secret
 
 
 def _without_route(request: Request, allowed: list[str]) -> Response:
@@ -183,7 +275,9 @@ def render(error: HeadgateError, request: Request) -> Response:
     response = _error(error.status, str(error), error.code, request)
     response.failed = error.code
     if error.retriable:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.after)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, BodyTooLarge):
         response.headers["Connection"] = "close"
     response.unread = isinstance(error, BodyTooLarge | Draining | Overloaded)

@@ -46,7 +46,9 @@ def refuse_cursor(asked: Subscribe, terms: Terms) -> None:
 def confirmed(name: str, voice: Voice, way: Outlet, terms: Terms) -> "Confirmed":
     """A subscription by the cursor of this name, which is another one at each interface."""
     assert terms.cursors is not None
-    return Confirmed(voice, way, terms.cursors, f"socket:{terms.path}:{name}")
+    # Those who see other messages have cursors of their own: one that they move on would leave out what others see.
+    seen = "".join(f"#{pattern}" for pattern in terms.readable.patterns)
+    return Confirmed(voice, way, terms.cursors, f"socket:{terms.path}{seen}:{name}")
 
 
 class Confirmed(Subscription):

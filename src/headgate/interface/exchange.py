@@ -1,14 +1,17 @@
 """The exchange: a request as it came and a response as it goes, close to ASGI and without a framework."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from headgate.core.codec import encode_json
+from headgate.core.scopes import ALL_KEYS
 from headgate.errors import BadRequest, BodyTooLarge
+from headgate.interface.identity.caller import ANYONE
 from headgate.interface.workload import Workload
 
 Scope = MutableMapping[str, Any]
@@ -30,17 +33,23 @@ class Request:
     """What a client sent."""
 
     __slots__ = (
+        "_ends",
         "_headers",
         "_held",
         "_query",
         "_workload",
+        "caller",
         "id",
+        "keys",
         "limit",
+        "limited_by",
         "method",
+        "notes",
         "path",
         "read",
         "receive",
         "scope",
+        "values",
     )
 
     def __init__(
@@ -56,12 +65,18 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.limit = limit
+        self.limited_by = "service.limits.request_size_bytes"
         self.id = id
         self.receive = receive
         self.read = False  # the body, to its end
+        self.caller = ANYONE
+        self.keys = ALL_KEYS  # of the messages that the caller may have to do with
+        self.notes: list[tuple[bytes, bytes]] = []  # headers that its answer gets, whatever that is
+        self.values: Mapping[str, str] = {}  # that stand in the path for names
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._workload = workload
+        self._ends: list[Callable[[], object]] = []
         self._held: int | None = None  # bytes of the body that count as work; None before it is read
 
     def header(self, name: str) -> str | None:
@@ -90,30 +105,32 @@ class Request:
         self._begin(self._declared_length())
         chunks: list[bytes] = []
         size = 0
-        async for chunk in self._received():
-            size += len(chunk)
+        while not self.read:
+            chunks.append(await self._next(size))
+            size += len(chunks[-1])
             self._hold(size)
-            chunks.append(chunk)
         return b"".join(chunks)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, for those who hold little of it at once. The limit is the same."""
         self._declared_length()
         self._begin(0)
-        async for chunk in self._received():
-            yield chunk
-
-    async def _received(self) -> AsyncIterator[bytes]:
         size = 0
         while not self.read:
-            event = await self.receive()
-            if event["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = event.get("body", b"")
-            if (size := size + len(chunk)) > self.limit:
-                raise self._too_large()
-            self.read = not event.get("more_body", False)
+            chunk = await self._next(size)
+            size += len(chunk)
             yield chunk
+
+    async def _next(self, before: int) -> bytes:
+        """What comes next of the body, after so many bytes."""
+        event = await self.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = event.get("body", b"")
+        if before + len(chunk) > self.limit:
+            raise self._too_large()
+        self.read = not event.get("more_body", False)
+        return chunk
 
     def _declared_length(self) -> int:
         text = self.header("content-length")
@@ -132,15 +149,25 @@ class Request:
             self._workload.grow(size - self._held)
             self._held = size
 
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call this when it is answered, or when the response that goes on is over."""
+        self._ends.append(call)
+
+    def outlive(self) -> Callable[[], None]:
+        """The response goes on when it was served. What is returned has to be called in the end."""
+        ends, self._ends = self._ends, []
+        return partial(_call_all, ends)
+
     def done(self) -> None:
         """It is answered: its body is held no longer."""
+        self.outlive()()
         if self._workload is not None and self._held is not None:
             self._workload.end(self._held)
             self._held = None
 
     def _too_large(self) -> BodyTooLarge:
         told = f"the body is over the limit of {self.limit} bytes"
-        return BodyTooLarge(f"{told}; send less at once, or raise service.limits.request_size_bytes")
+        return BodyTooLarge(f"{told}; send less at once, or raise {self.limited_by}")
 
     async def gone(self) -> None:
         """Return when the client closes the connection."""
@@ -171,6 +198,11 @@ class Request:
             await asyncio.gather(working, leaving, return_exceptions=True)
 
 
+def _call_all(calls: Sequence[Callable[[], object]]) -> None:
+    for call in calls:
+        call()
+
+
 def _parse_query(text: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(text.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
@@ -195,10 +227,15 @@ class Response:
     unread: bool = False  # some of the request's body was not read, and the connection is closed
     settle: Callable[[bool], Awaitable[None]] | None = None  # called in the end, with whether the client got it all
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a body and nothing else."""
+        return not (self.headers or self.unread or self.live or self.settle) and self.status != 204
+
 
 def json(value: Any, status: int = 200, **headers: str) -> Response:
     """A JSON response. Header names are given with underscores."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    named = {name.replace("_", "-"): text for name, text in headers.items()} if headers else {}
     return Response(status, encode_json(value), headers=named)
 
 

@@ -1,7 +1,7 @@
 """The feed: one client who follows a stream by a response that goes on."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,7 +46,7 @@ class Feed(Following):
     the response goes on by what the hub, the outlet and the pulse call. Thousands may wait at little cost.
     """
 
-    __slots__ = ("_asked", "_live", "_manners", "_send", "_stall", "_start", "_way", "_wrote", "since")
+    __slots__ = ("_asked", "_left", "_live", "_manners", "_send", "_stall", "_start", "_way", "_wrote", "since")
 
     def __init__(self, rendering: LiveRendering, manners: Manners, asked: Asked) -> None:
         super().__init__(rendering, manners.on_slow)
@@ -57,6 +57,7 @@ class Feed(Following):
         self._way: BodyOutlet | None = None
         self._start: Event | None = None
         self._send: Send | None = None
+        self._left: Callable[[], None] | None = None  # to call when the client is gone
 
     def deliver(self, payload: Payload) -> bool:
         # Called for each client and each payload: not by way of the parent.
@@ -94,6 +95,7 @@ class Feed(Following):
             await self._begin()
             if not self.over:
                 self._way.keep()
+                self._left = request.outlive()
         if self.closed:
             await send({"type": "http.response.body", "body": b""})
 
@@ -124,6 +126,9 @@ class Feed(Following):
         if self._way is not None:
             self._way.attach(None)
         self._way = self.outlet = self._send = None
+        left, self._left = self._left, None
+        if left is not None:
+            left()
 
     def _say_goodbye(self) -> None:
         """End the response in good form, if there is still somebody to read it."""

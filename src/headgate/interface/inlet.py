@@ -7,7 +7,8 @@ from itertools import repeat
 from headgate.core.lanes import Payload
 from headgate.core.message import Message
 from headgate.core.position import Position
-from headgate.errors import BadRequest, CodecError, HeadgateError, StreamClosed, TransportError
+from headgate.core.scopes import ALL_KEYS, Keys
+from headgate.errors import BadRequest, CodecError, Forbidden, HeadgateError, StreamClosed, TransportError
 from headgate.interface.frames import Publish, PublishBytes, Voice, published
 from headgate.interface.outlet import Outlet
 from headgate.runtime.stream import Stream
@@ -22,8 +23,8 @@ Said = Publish | PublishBytes
 class Inlet:
     """One client's way into a stream. All that came during the last publishing is published at once."""
 
-    def __init__(self, stream: Stream, voice: Voice, outlet: Outlet, *, keyed: bool) -> None:
-        self._stream, self._voice, self._outlet, self._keyed = stream, voice, outlet, keyed
+    def __init__(self, stream: Stream, voice: Voice, outlet: Outlet, *, keyed: bool, keys: Keys = ALL_KEYS) -> None:
+        self._stream, self._voice, self._outlet, self._keyed, self._keys = stream, voice, outlet, keyed, keys
         self._waiting: list[Said] = []
         self._size = 0
         self._busy = False
@@ -97,9 +98,12 @@ class Inlet:
         if (said.key is None) is self._keyed:
             return BadRequest("a message needs a key here" if self._keyed else "messages have no keys here")
         try:
-            return published(said, self._stream.codec)
+            message = published(said, self._stream.codec)
         except CodecError as error:
             return error
+        if not self._keys.fit(message.key):
+            return Forbidden(f"only messages with keys {', '.join(self._keys.patterns)} may be published")
+        return message
 
     def _answer(self, ref: int | str | None, result: Position | HeadgateError) -> bytes:
         facts = {} if ref is None else {"ref": ref}

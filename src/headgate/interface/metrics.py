@@ -13,8 +13,9 @@ from prometheus_client.registry import Collector
 from headgate.interface.visitors import Visitors
 from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import DURATIONS, IngestStats, WebStats
+from headgate.runtime.stats import DURATIONS, CommandStats, ConfigStats, Durations, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 
 
@@ -26,6 +27,9 @@ def expose(
     visitors: Visitors,
     web: WebStats,
     ingest: IngestStats,
+    config: ConfigStats,
+    commands: Mapping[str, CommandStats],
+    replies: Mapping[str, Replies],
     dropped: Mapping[str, int],
     *,
     ready: bool,
@@ -33,7 +37,18 @@ def expose(
     """All counters, as text."""
     registry = CollectorRegistry()
     metrics = [*_metrics(streams, nodes, web, dropped, ready), *_visitor_metrics(hubs, visitors)]
-    registry.register(_Snapshot([*metrics, *_group_metrics(supervisor), *_ingest_metrics(ingest)]))
+    registry.register(
+        _Snapshot(
+            [
+                *metrics,
+                *_group_metrics(supervisor),
+                *_ingest_metrics(ingest),
+                *_config_metrics(config),
+                *_command_metrics(commands),
+                *_reply_metrics(replies),
+            ],
+        )
+    )
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return generate_latest(registry)
@@ -114,12 +129,46 @@ def _ingest_metrics(ingest: IngestStats) -> Iterator[Metric]:
     # These names are those of the systems that an ingest interface takes the place of.
     yield _counter("ingestion_messages", "Total messages processed", ["entity", "status"], ingest.messages)
     duration = HistogramMetricFamily("ingestion_duration_seconds", "Time that ingest requests took")
+    _add(duration, [], ingest.durations)
+    yield duration
+
+
+def _config_metrics(config: ConfigStats) -> Iterator[Metric]:
+    counts = {("applied",): config.applied, ("refused",): config.refused}
+    yield _counter("headgate_settings", "settings that this service was told", ["status"], counts)
+
+
+def _command_metrics(commands: Mapping[str, CommandStats]) -> Iterator[Metric]:
+    # These names, too, are those of the systems that a command interface takes the place of.
+    counts = {(path, "success"): stats.sent for path, stats in commands.items()}
+    counts |= {(path, "error"): stats.failed for path, stats in commands.items()}
+    yield _counter("commands", "Total commands processed", ["path", "status"], counts)
+    duration = HistogramMetricFamily("command_duration_seconds", "Time that command requests took", labels=["path"])
+    for path, stats in commands.items():
+        _add(duration, [path], stats.durations)
+    yield duration
+
+
+def _reply_metrics(replies: Mapping[str, Replies]) -> Iterator[Metric]:
+    for fact, help_text in _REPLY_FACTS.items():
+        yield _counter(
+            f"headgate_replies_{fact}",
+            help_text,
+            ["stream"],
+            {(name,): getattr(its.stats, fact) for name, its in replies.items()},
+        )
+    waiting = GaugeMetricFamily("headgate_replies_in_flight", "requests that wait for a reply", labels=["stream"])
+    for name, its in replies.items():
+        waiting.add_metric([name], its.in_flight)
+    yield waiting
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
     total, buckets = 0, []
-    for bound, count in zip([*DURATIONS, inf], ingest.durations, strict=True):
+    for bound, count in zip([*DURATIONS, inf], durations.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound == inf else str(bound), float(total)))
-    duration.add_metric([], buckets, ingest.seconds)
-    yield duration
+    family.add_metric(labels, buckets, durations.seconds)
 
 
 def _counter(name: str, help_text: str, labels: list[str], counts: Mapping[Any, float]) -> Metric:
@@ -135,6 +184,14 @@ _STREAM_FACTS = {
     "refused": "messages whose batch the transport did not keep",
     "delivered": "messages given to readers",
     "missed": "messages that readers were too late for",
+}
+_REPLY_FACTS = {
+    "registered": "requests that waited for a reply",
+    "completed": "requests that got one",
+    "cancelled": "requests whose client went first",
+    "expired": "requests that got none in time",
+    "duplicate_terminal": "second replies to a request",
+    "late_reply_drop": "replies to requests that nobody waited for any longer",
 }
 _NODE_FACTS = {
     "handled": "messages handled",

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from headgate.core.scopes import READ, WRITE
 from headgate.core.wire import JSON
 from headgate.errors import TransportError
 from headgate.interface.exchange import Request, Response, json
+from headgate.interface.identity.caller import Caller
 from headgate.interface.route import Answer, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
+from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import IngestStats, WebStats
+from headgate.runtime.stats import CommandStats, ConfigStats, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 from headgate.transport.base import Extent
 
@@ -36,6 +39,9 @@ class Ops:
         polled: Mapping[str, Stream],
         web: WebStats,
         ingest: IngestStats,
+        config: ConfigStats,
+        commands: Mapping[str, CommandStats],
+        replies: Mapping[str, Replies],
         more_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._info = info
@@ -48,22 +54,26 @@ class Ops:
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
         self._ingest = ingest
+        self._config = config
+        self._commands = commands
+        self._replies = replies
         self._more_health = more_health
 
     def routes(self) -> list[Route]:
         """The routes that are always there, also while the gate shuts down."""
         return [
-            _route("/health", self.health, "Is the process alive?", "healthy"),
+            _route("/health", self.health, "Is the process alive?", "healthy", public=True),
             _route(
                 "/ready",
                 self.ready,
                 "Can it do its work?",
                 "ready",
                 Answer(503, "Not now; `issues` says why."),
+                public=True,
             ),
             _route("/info", self.info, "What runs here?", "name, versions, uptime"),
             _route("/metrics", self.metrics, "Counters in Prometheus form", "counters", media=METRICS),
-            _route("/streams", self.list_streams, "The streams, and how far each reaches", "streams"),
+            _route("/streams", self.list_streams, "The streams, and how far each reaches", "streams", for_all=True),
         ]
 
     async def health(self, _: Request) -> Response:
@@ -79,16 +89,17 @@ class Ops:
         extents = await _extents(self._polled)
         return [(path, None if isinstance(extent, str) else extent.messages) for path, extent in extents.items()]
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         if issues := self._issues():
-            return json({"status": "not ready", "issues": "; ".join(issues)}, 503)
+            told = {"issues": "; ".join(issues)} if request.caller.known else {}  # they name hosts and files
+            return json({"status": "not ready"} | told, 503)
         return json({"status": "ready"})
 
     async def info(self, _: Request) -> Response:
         return json(self._info())
 
-    async def list_streams(self, _: Request) -> Response:
-        streams = dict(self._streams)
+    async def list_streams(self, request: Request) -> Response:
+        streams = {name: stream for name, stream in self._streams.items() if _concerns(request.caller, name)}
         extents = await _extents(streams)
         return json({"streams": [self._row(stream, extents[name]) for name, stream in streams.items()]})
 
@@ -121,6 +132,9 @@ class Ops:
             self._visitors,
             self._web,
             self._ingest,
+            self._config,
+            self._commands,
+            self._replies,
             drops,
             ready=not self._issues(),
         )
@@ -132,12 +146,18 @@ def _route(
     endpoint: Callable[[Request], Awaitable[Response]],
     summary: str,
     meaning: str,
-    *more: Answer,
+    *answers: Answer,
     media: str = JSON,
+    **more: Any,
 ) -> Route:
     schema = {"type": "object"} if media == JSON else {"type": "string"}
-    answers = [Answer(200, meaning, {media: schema}), *more]
-    return Route("GET", path, endpoint, summary, "operations", answers=answers, open_while_draining=True)
+    told = [Answer(200, meaning, {media: schema}), *answers]
+    return Route("GET", path, endpoint, summary, "operations", answers=told, open_while_draining=True, **more)
+
+
+def _concerns(caller: Caller, stream: str) -> bool:
+    path = f"/streams/{stream}/messages"
+    return any(caller.keys(verb, [path, stream]) is not None for verb in (READ, WRITE))
 
 
 async def _extents(streams: Mapping[str, Stream]) -> dict[str, Extent | str]:

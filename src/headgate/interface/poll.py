@@ -1,5 +1,7 @@
 """Polling over HTTP: what a broadcast stream has after a place, now or as soon as something comes."""
 
+import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,7 +11,7 @@ from headgate.core.match import EVERYTHING
 from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.wire import BINARY, JSON, NDJSON, envelopes, pack
 from headgate.errors import BadRequest, NotAcceptable
-from headgate.interface.accept import preferred
+from headgate.interface.accept import preferred, wants_gzip
 from headgate.interface.exchange import PROBLEM, Request, Response
 from headgate.interface.feed import Asked, Feed, Manners
 from headgate.interface.place import PARAMETERS as PLACES
@@ -18,12 +20,13 @@ from headgate.interface.rendering import Lines
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
-from headgate.runtime.stream import Stream, Subscription
+from headgate.runtime.stream import AT_ONCE, Stream, Subscription
 from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.base import Ability
 
-LIMIT, MOST, MOST_WAIT, MOST_BYTES = 1000, 10_000, 60.0, 8 * 1024 * 1024
-STEP = 250  # messages per read, so that large messages do not pile up beyond MOST_BYTES
+LIMIT, MOST, MOST_WAIT = 1000, 10_000, 60.0
+_WORTH_COMPRESSING = 1024  # bytes
+FIRST, STEP = 16, 250  # messages per read, of which the first shows how large they are
 Value = TypeVar("Value")
 Drained = Callable[[], Awaitable[object]]
 Waiting = Callable[[Awaitable[Batch | None]], Awaitable[Batch | None]]  # None: there is no more time to wait
@@ -46,13 +49,15 @@ def poll_route(path: str, hub: Hub, visitors: Visitors, drained: Drained) -> Rou
     async def poll(request: Request) -> Response:
         asked = read_poll(request, [parameter.name for parameter in PARAMETERS])
         if asked.follow:
-            return await _follow(asked, hub, visitors)
+            return await _follow(request, asked, hub, visitors)
         return await _read(request, asked, hub, drained)
 
     return Route(
         "GET",
         path,
         poll,
+        stream=hub.stream.name,
+        keyed=True,
         summary=f"Read {hub.stream.name}",
         tag="streams",
         parameters=PARAMETERS,
@@ -114,8 +119,12 @@ async def _read(request: Request, asked: Poll, hub: Hub, drained: Drained) -> Re
         return await patiently(request, asked, work, drained)
 
     batch = await _at_hand(asked, hub, wait) or await _from_stream(asked, hub.stream, wait)
+    if request.keys.patterns:
+        allowed = [message for message in batch.messages if request.keys.fit(message.key)]
+        batch = Batch(allowed, batch.position, batch.missed)
     response = answer_of(batch, hub.stream.codec, asked.media)
     response.headers["Headgate-Position"] = str(batch.position)
+    await compress(request, response)
     if batch.missed or _is_of_another_life(asked.start, batch.position):
         response.headers["Headgate-Missed"] = str(batch.missed or "unknown")
     return response
@@ -144,14 +153,19 @@ async def patiently(request: Request, asked: Poll, work: Awaitable[Value], drain
 
 async def _gather(subscription: Subscription, asked: Poll, wait: Waiting) -> Batch:
     """Wait for something, then take what is there up to the limits."""
-    batch = await wait(subscription.take(min(asked.limit, STEP), asked.wait))
-    batch = batch or await subscription.take(min(asked.limit, STEP), wait=0)
+    batch = await wait(subscription.take(min(asked.limit, FIRST), asked.wait))
+    batch = batch or await subscription.take(min(asked.limit, FIRST), wait=0)
     messages, missed, size = list(batch.messages), batch.missed, _size(batch)
-    while batch.messages and len(messages) < asked.limit and size < MOST_BYTES:
-        batch = await subscription.take(min(asked.limit - len(messages), STEP), wait=0)
+    while batch.messages and (step := _step(asked.limit - len(messages), AT_ONCE - size, size / len(messages))) > 0:
+        batch = await subscription.take(step, wait=0)
         messages += batch.messages
         missed, size = missed + batch.missed, size + _size(batch)
     return Batch(messages, batch.position, missed)
+
+
+def _step(left: int, room: int, each: float) -> int:
+    """How many messages to read next, when they are as large as those that came."""
+    return min(left, STEP, int(room / max(1.0, each)))
 
 
 def _size(batch: Batch) -> int:
@@ -162,12 +176,21 @@ def _is_of_another_life(start: Start, position: Position) -> bool:
     return isinstance(start, At) and start.position.epoch != position.epoch
 
 
-async def _follow(asked: Poll, hub: Hub, visitors: Visitors) -> Response:
+async def _follow(request: Request, asked: Poll, hub: Hub, visitors: Visitors) -> Response:
     if asked.media == BINARY:
         raise NotAcceptable(f"a stream is followed as {NDJSON}")
     await hub.come_up()
-    feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING, asked.start, visitors))
+    feed = Feed(Lines(hub.stream.codec), Manners(), Asked(hub, EVERYTHING.within(request.keys), asked.start, visitors))
     return Response(content_type=NDJSON, headers={"Cache-Control": "no-store"}, live=feed.serve)
+
+
+async def compress(request: Request, response: Response) -> None:
+    """Compress a body for a client that asks for it, where that is worth it."""
+    if len(response.body) < _WORTH_COMPRESSING or not wants_gzip(request.header("accept-encoding")):
+        return
+    # In a thread, for that of megabytes takes longer than others may wait.
+    response.body = await asyncio.to_thread(gzip.compress, response.body, 1)
+    response.headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 
 
 def answer_of(batch: Batch, codec: Codec[Any], media: str) -> Response:

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from headgate.core.codec import Codec
 from headgate.core.message import Message
 from headgate.core.position import Receipt
+from headgate.core.scopes import Keys
 from headgate.core.wire import BINARY, ENVELOPES, JSON, NDJSON, check_time, lines, read_envelopes, read_values, unpack
-from headgate.errors import BodyTooLarge, CodecError, Unavailable, UnsupportedMedia
+from headgate.errors import BodyTooLarge, CodecError, Forbidden, Unavailable, UnsupportedMedia
 from headgate.interface.exchange import Request, Response, json
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.stream import Stream
@@ -33,6 +34,8 @@ def publish_route(path: str, stream: Stream, drained: Callable[[], Awaitable[obj
         "POST",
         path,
         publish,
+        stream=stream.name,
+        keyed=True,
         summary=f"Publish to {stream.name}",
         tag="streams",
         parameters=[Parameter("key", "The key of messages that bring none.", {"type": "string"})],
@@ -55,8 +58,15 @@ async def _publish(request: Request, stream: Stream, drained: Callable[[], Await
     read = _reader(request.header("content-type"), stream.codec)
     parsed = _with_key(_bounded(read(await request.body(), stream.codec)), key)
     good = [item for item in parsed if isinstance(item, Message)]
+    _permit(good, request.keys)
     receipt = await _keep(request, stream, good, drained) if good else None
     return _answer(parsed, receipt)
+
+
+def _permit(messages: Sequence[Message[bytes]], keys: Keys) -> None:
+    """Refuse a batch of which somebody may not publish all: of it nothing is published."""
+    if keys.patterns and (others := sum(not keys.fit(message.key) for message in messages)):
+        raise Forbidden(f"{others} of {len(messages)} messages have keys other than {', '.join(keys.patterns)}")
 
 
 def _bounded(parsed: Parsed) -> Parsed:

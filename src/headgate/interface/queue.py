@@ -5,7 +5,7 @@ from functools import partial
 
 from headgate.core.position import Batch
 from headgate.interface.exchange import Request, Response
-from headgate.interface.poll import ANSWERS, PARAMETERS, Drained, Poll, answer_of, patiently, read_poll
+from headgate.interface.poll import ANSWERS, PARAMETERS, Drained, Poll, answer_of, compress, patiently, read_poll
 from headgate.interface.route import Route
 from headgate.runtime.pickup import Parcel, Pickup
 from headgate.runtime.stream import Stream
@@ -24,6 +24,7 @@ def queue_route(path: str, stream: Stream, pickup: Pickup, drained: Drained) -> 
         "GET",
         path,
         poll,
+        stream=stream.name,
         summary=f"Read {stream.name}: what is read is gone",
         tag="streams",
         parameters=parameters,
@@ -43,6 +44,11 @@ async def _pick_up(request: Request, asked: Poll, stream: Stream, pickup: Pickup
         return Response(204)
     response = answer_of(Batch(parcel.messages, parcel.position), stream.codec, asked.media)
     response.settle = partial(_settle, pickup, parcel)
+    try:
+        await compress(request, response)
+    except BaseException:
+        pickup.give_back(parcel)
+        raise
     return response
 
 

@@ -1,6 +1,6 @@
 """The route: one declaration that serves an endpoint and describes it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ from headgate.errors import HeadgateError
 from headgate.interface.exchange import Request, Response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+_NO_VALUES: Mapping[str, str] = {}
 Failure = Callable[[HeadgateError, Request], Response]
 
 
@@ -33,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and an exact path, what serves it, and what OpenAPI says of it."""
+    """A method and a path, what serves it, and what OpenAPI says of it. In a path, `{name}` stands for a value."""
 
     method: str
     path: str
@@ -44,26 +45,42 @@ class Route:
     body: dict[str, dict[str, Any]] = field(default_factory=dict)  # media type -> schema
     answers: Sequence[Answer] = ()
     open_while_draining: bool = False
+    stream: str = ""  # that it serves, if it does: a permission for that is one for this
+    keyed: bool = False  # it heeds a permission for some keys of messages alone
+    for_all: bool = False  # who are known, whatever they may do: it shows each what concerns them
+    public: bool = False  # for those, too, who do not say who they are
     failure: Failure | None = None  # what an error looks like here, where that is not as everywhere
 
 
 class Router:
-    """Exact paths to routes: one dictionary look-up, whatever their number."""
+    """Paths to routes: one dictionary look-up, whatever their number, and one more where `{names}` stand for values."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._methods: dict[str, dict[str, Route]] = {}
+        self._patterns: dict[int, list[tuple[str, list[str]]]] = {}  # by the number of their segments
         for route in routes:
+            if "{" in route.path and route.path not in self._methods:
+                segments = route.path.split("/")
+                self._patterns.setdefault(len(segments), []).append((route.path, segments))
             self._methods.setdefault(route.path, {})[route.method] = route
 
     def __repr__(self) -> str:
         return f"<Router: {len(self.routes)} routes>"
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._methods
+    def resolve(self, path: str) -> tuple[str, Mapping[str, str]] | None:
+        """The path of the routes that serve this one, and the values that stand in it for names."""
+        if path in self._methods and "{" not in path:
+            return path, _NO_VALUES
+        segments = path.split("/")
+        for pattern, parts in self._patterns.get(len(segments), ()):
+            if all(part == found or (part[:1] == "{" and found) for part, found in zip(parts, segments, strict=True)):
+                values = {p[1:-1]: found for p, found in zip(parts, segments, strict=True) if p[:1] == "{"}
+                return pattern, values
+        return None
 
     def find(self, method: str, path: str) -> Route | None:
-        """The route for this request; HEAD is served by GET."""
+        """The route for this method and path of routes; HEAD is served by GET."""
         methods = self._methods.get(path)
         if methods is None:
             return None

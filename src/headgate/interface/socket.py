@@ -1,9 +1,9 @@
 """The socket: a WebSocket as ASGI has it, before and after it is accepted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from headgate.interface.exchange import ClientGone, Event, Receive, Response, Scope, Send, raw_headers
+from headgate.interface.exchange import ClientGone, Event, Receive, Request, Response, Scope, Send, raw_headers
 from headgate.interface.frames import is_text
 
 GOING_AWAY, INVALID, POLICY, TOO_LARGE, FAILED = 1001, 1007, 1008, 1009, 1011
@@ -24,6 +24,7 @@ class Socket:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.accepted = False
+        self.when_accepted: Callable[[], object] = bool
         self._receive, self._push = receive, send
 
     @property
@@ -41,10 +42,11 @@ class Socket:
         """Let the client in, whose messages are to have so many bytes: our own server reads no larger ones."""
         await self._send({"type": "websocket.accept", "subprotocol": protocol, "headers": [], FRAME_BYTES: frame_bytes})
         self.accepted = True
+        self.when_accepted()
 
-    async def refuse(self, response: Response, request_id: str) -> None:
+    async def refuse(self, response: Response, request: Request) -> None:
         """Answer the handshake as if it were any other request."""
-        headers = [*raw_headers(response), (b"x-request-id", request_id.encode())]
+        headers = [*raw_headers(response), (b"x-request-id", request.id.encode()), *request.notes]
         start: dict[str, Any] = {"status": response.status, "headers": headers}
         await self._send({"type": "websocket.http.response.start", **start})
         await self._send({"type": "websocket.http.response.body", "body": response.body})

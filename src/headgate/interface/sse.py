@@ -32,7 +32,7 @@ def sse_route(
     """`GET path`: follow this hub's stream."""
 
     async def follow(request: Request) -> Response:
-        wanted = selection(filters, request.query, place.NAMES)
+        wanted = selection(filters, request.query, place.NAMES).within(request.keys)
         start = place.follow_from(request)
         rendering, media = _accepted(request.header("accept"), events)
         await hub.come_up()
@@ -44,6 +44,8 @@ def sse_route(
         "GET",
         path,
         follow,
+        stream=hub.stream.name,
+        keyed=True,
         summary=f"Follow {hub.stream.name}",
         tag="streams",
         parameters=[*(item.parameter() for item in filters), *place.FOLLOWED, _LAST],

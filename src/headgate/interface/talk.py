@@ -90,7 +90,9 @@ class Talk:
         try:
             async with self._tasks:
                 if self._terms.inlet is not None:
-                    self._inlet = Inlet(self._terms.inlet, self._voice, way, keyed=self._terms.keyed)
+                    self._inlet = Inlet(
+                        self._terms.inlet, self._voice, way, keyed=self._terms.keyed, keys=self._terms.writable
+                    )
                     self._tasks.start("socket publishes", self._watched(self._publish(self._inlet)))
                 listening = self._tasks.start("socket listens", self._watched(self._listen(first)))
                 goodbye = await self._leaving
@@ -234,7 +236,7 @@ class Talk:
             raise BadRequest(f"{MOST_SUBSCRIPTIONS} subscriptions are the limit on one socket")
         refuse_cursor(asked, self._terms)
         values = {name: [v] if isinstance(v, str) else v for name, v in asked.filter.items()}
-        wanted = selection(self._terms.filters, values)
+        wanted = selection(self._terms.filters, values).within(self._terms.readable)
         start = follow_at(asked.after, asked.start)
         assert self._outlet is not None
         way = Named(self._outlet, partial(self._voice.named, name=asked.id)) if asked.id else self._outlet

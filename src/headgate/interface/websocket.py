@@ -17,7 +17,7 @@ def websocket_door(terms: Terms, visitors: Visitors) -> Door:
 
     async def enter(request: Request, socket: Socket) -> None:
         _refuse_strangers(request, terms.origins)
-        await Talk(socket, terms, visitors).serve(request)
+        await Talk(socket, terms.for_caller(request.caller), visitors).serve(request)
 
     return enter
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -9,22 +10,26 @@ from msgspec.structs import replace
 
 from headgate.core.message import Message
 from headgate.errors import NodeError
-from headgate.runtime.node import Declaration
+from headgate.runtime.config.view import Config, defaults_only
+from headgate.runtime.node import Declaration, taken
+
+Configure = Callable[[Any], Config[Any]]
+"""The live view of the settings of a type. Raises a `NodeError` for a type that cannot be one."""
 
 
 class Call:
     """How a node's function wants its messages."""
 
-    def __init__(self, declaration: Declaration) -> None:
-        self.function = declaration.function
-        wants = _annotation(declaration)
+    def __init__(self, declaration: Declaration, configure: Configure = defaults_only) -> None:
+        self.function = configured(declaration, configure)
+        wants = _annotation(declaration, next((parameter.name for parameter in taken(declaration.function)), None))
         self.takes_batch = get_origin(wants) in (list, Sequence) and _is_message(get_args(wants)[0])
         if self.takes_batch:
             [wants] = get_args(wants)
         self.takes_message = _is_message(wants)
         self._value = next(iter(get_args(wants)), Any) if self.takes_message else wants
-        self.is_async = inspect.iscoroutinefunction(self.function)
-        self.is_generator = inspect.isasyncgenfunction(self.function)
+        self.is_async = inspect.iscoroutinefunction(declaration.function)
+        self.is_generator = inspect.isasyncgenfunction(declaration.function)
 
     def converted(self, message: Message[Any]) -> Message[Any]:
         """The message with its value as the function wants it. May raise a `ValidationError`."""
@@ -37,12 +42,20 @@ class Call:
         return messages[0] if self.takes_message else messages[0].value
 
 
-def _annotation(declaration: Declaration) -> Any:
-    parameters = list(inspect.signature(declaration.function).parameters)
-    if not parameters:
+def configured(declaration: Declaration, configure: Configure) -> Callable[..., Any]:
+    """The function of a node, with its settings given to it where it takes some. May raise a `NodeError`."""
+    name = declaration.configured_by
+    if name is None:
+        return declaration.function
+    [declared] = get_args(_annotation(declaration, name)) or [None]
+    return partial(declaration.function, **{name: configure(declared)})
+
+
+def _annotation(declaration: Declaration, parameter: str | None) -> Any:
+    if parameter is None:
         return Any
     try:
-        return get_type_hints(declaration.function).get(parameters[0], Any)
+        return get_type_hints(declaration.function).get(parameter, Any)
     except Exception as error:  # noqa: BLE001 - an annotation may be any expression
         raise NodeError(f"the annotations of node {declaration.name!r} cannot be read: {error}") from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headgate.core.errand import Fault
 from headgate.core.message import Message
 from headgate.core.position import Oldest
+from headgate.core.reply import ReplyError, failure, wants_reply
 from headgate.core.schedule import Item, Order, Schedule
 from headgate.errors import Draining, TransportError, WorkerLost
 from headgate.runtime.letters import letter
@@ -200,6 +201,9 @@ class Consumer:
         self._stats.failed += 1
         traceback = {"traceback": fault.trace} if fault.trace else {}
         logger.error("node could not handle a message", extra={**self._facts(item, fault), **traceback})
+        if wants_reply(item.message) and self._node.outputs:
+            output = self._node.outputs[0]
+            await self._node.publish(output, [failure(item.message, _told(fault), output.codec)])
         if (stream := self._node.dead_letters) is not None:
             await self._node.publish(stream, [self._letter(item, fault)])
             self._stats.dead_letters += 1
@@ -236,3 +240,10 @@ class Consumer:
                 except TransportError as error:
                     self._ended = error
                     self._bell.ring()
+
+
+def _told(fault: Fault) -> ReplyError:
+    """What the caller is told: that it failed, and not how."""
+    if fault.timed_out:
+        return ReplyError(504, "timeout", "the service took too long over this request")
+    return ReplyError(500, "node_failed", "the service failed on this request; its log has the reason")

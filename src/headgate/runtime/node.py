@@ -2,16 +2,19 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 from headgate.core.schedule import Order
 from headgate.errors import NodeError
+from headgate.runtime.config.view import Config
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK = "__headgate_node__"
+_CONFIG = re.compile(r"(\w+\.)*Config\[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,13 @@ class Declaration:
 
     @property
     def is_source(self) -> bool:
-        """It makes messages of its own: an async generator without parameters."""
-        return inspect.isasyncgenfunction(self.function) and not inspect.signature(self.function).parameters
+        """It makes messages of its own: an async generator that takes none."""
+        return inspect.isasyncgenfunction(self.function) and not taken(self.function)
+
+    @property
+    def configured_by(self) -> str | None:
+        """The name of the parameter that gets its settings."""
+        return next((p.name for p in _parameters(self.function) if _is_config(p.annotation)), None)
 
 
 def node(
@@ -66,9 +74,9 @@ def node(
 
     It gets the value of each message of its input streams, decoded and converted to the type of its
     parameter; a parameter of type `Message` gets the whole message, one of type `list[Message]` a batch, and
-    in a `Message[Order]` the value is an `Order`. What it returns or yields is published to its output
-    streams: a value, a `Message`, a list of either, or None for nothing. A plain function runs in a thread.
-    An async generator without a parameter is a source.
+    in a `Message[Order]` the value is an `Order`. A parameter of type `Config[...]` gets its settings. What it
+    returns or yields is published to its output streams: a value, a `Message`, a list of either, or None for
+    nothing. A plain function runs in a thread. An async generator that takes no message is a source.
 
     The other arguments are those of `nodes:` in the file, which wins where it says something.
     """
@@ -90,9 +98,11 @@ def _names(streams: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_impossible(declaration: Declaration) -> None:
-    parameters = len(inspect.signature(declaration.function).parameters)
+    parameters = len(taken(declaration.function))
     if parameters > 1:
         raise NodeError(f"node {declaration.name!r} takes {parameters} parameters; a node takes one, or none")
+    if sum(_is_config(parameter.annotation) for parameter in _parameters(declaration.function)) > 1:
+        raise NodeError(f"node {declaration.name!r} has several parameters for settings; name them in one type")
     if parameters == 0 and not declaration.is_source:
         raise NodeError(f"node {declaration.name!r} has no parameter and is no async generator: it would never run")
     for what, value, least in _numbers(declaration.manners):
@@ -108,6 +118,22 @@ def _numbers(manners: Manners) -> Iterator[tuple[str, Any, float]]:
         yield "concurrency", manners.concurrency, 1
     if manners.timeout is not None:
         yield "timeout", manners.timeout, 0.001
+
+
+def taken(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that get what a node reads: all but the one for its settings."""
+    return [parameter for parameter in _parameters(function) if not _is_config(parameter.annotation)]
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
+
+
+def _is_config(annotation: Any) -> bool:
+    # As text where annotations are not evaluated: what it names may not be there yet.
+    if isinstance(annotation, str):
+        return _CONFIG.match(annotation) is not None
+    return get_origin(annotation) is Config
 
 
 def discover(modules: Sequence[str]) -> dict[str, Declaration]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from headgate.core.message import Message
 from headgate.errors import CodecError, NodeError, StreamClosed, StreamFull, TransportError
-from headgate.runtime.call import results
+from headgate.runtime.call import Configure, results
+from headgate.runtime.config.view import defaults_only
 from headgate.runtime.consumer import Consumer
 from headgate.runtime.node import Declaration
 from headgate.runtime.stats import NodeStats
@@ -28,6 +29,7 @@ class Node:
         declaration: Declaration,
         streams: Mapping[str, Stream],
         runs: Callable[[Work], Runs] = Inline,
+        configure: Configure = defaults_only,
         *,
         workers: int = 1,
     ) -> None:
@@ -44,7 +46,7 @@ class Node:
         self._idle = Idle()
         self._stopping = False
         _refuse_impossible(declaration)
-        self.work = work_of(declaration, streams)
+        self.work = work_of(declaration, streams, configure)
         self._runs = runs(self.work)
 
     def __repr__(self) -> str:
@@ -105,7 +107,7 @@ class Node:
         await Consumer(self, stream, self._runs, self._idle).run()
 
     async def _produce(self) -> None:
-        async with aclosing(self.declaration.function()) as values:
+        async with aclosing(self.work.function()) as values:
             while not self._stopping:
                 with self._idle:
                     value = await anext(values, _END)
@@ -149,10 +151,10 @@ class Node:
                 await asyncio.sleep(backoff(attempt, most=5.0))
 
 
-def work_of(declaration: Declaration, streams: Mapping[str, Stream]) -> Work:
+def work_of(declaration: Declaration, streams: Mapping[str, Stream], configure: Configure = defaults_only) -> Work:
     """What is to be done for a node, between the codecs of its streams."""
     inputs = {name: streams[name].codec for name in declaration.inputs}
-    return Work(declaration, inputs, [streams[name].output for name in declaration.outputs])
+    return Work(declaration, inputs, [streams[name].output for name in declaration.outputs], configure)
 
 
 def _refuse_impossible(declaration: Declaration) -> None:

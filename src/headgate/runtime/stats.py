@@ -68,8 +68,45 @@ class WebStats:
         self.errors[code] = self.errors.get(code, 0) + 1
 
 
+@dataclass(slots=True)
+class ConfigStats:
+    """What became of the settings that this service was told."""
+
+    applied: int = 0
+    refused: int = 0
+
+
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECENT = 60  # seconds that count for the rate
+
+
+@dataclass(slots=True)
+class Durations:
+    """How long things took, by classes of their length."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))
+    seconds: float = 0.0
+
+    def count(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(DURATIONS, seconds)] += 1
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
+class CommandStats:
+    """What came in for devices."""
+
+    sent: int = 0
+    failed: int = 0
+    last_error: str | None = None
+    last_error_time: float | None = None
+    durations: Durations = field(default_factory=Durations)
+
+    def fail(self, error: str, now: float) -> None:
+        """One command was not acknowledged."""
+        self.failed += 1
+        self.last_error, self.last_error_time = error, now
 
 
 @dataclass(slots=True)
@@ -77,8 +114,7 @@ class IngestStats:
     """What came in for the database. Entities come from the plan, so the labels are bounded."""
 
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # by entity and success, duplicate or error
-    durations: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))  # requests by how long they took
-    seconds: float = 0.0
+    durations: Durations = field(default_factory=Durations)  # of requests
     _by_second: dict[int, int] = field(default_factory=dict)
 
     def count_messages(self, good: Mapping[str, int], duplicates: Mapping[str, int], bad: Mapping[str, int]) -> None:
@@ -90,8 +126,7 @@ class IngestStats:
 
     def count_request(self, seconds: float, now: float) -> None:
         """One request is answered."""
-        self.durations[bisect_left(DURATIONS, seconds)] += 1
-        self.seconds += seconds
+        self.durations.count(seconds)
         second = int(now)
         self._by_second[second] = self._by_second.get(second, 0) + 1
         if len(self._by_second) > 2 * _RECENT:

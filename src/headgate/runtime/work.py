@@ -7,7 +7,7 @@ order - and fills in what became of them. It knows no streams, so it works in an
 import asyncio
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,8 +19,10 @@ from headgate.core.codec import Codec
 from headgate.core.errand import Fault
 from headgate.core.message import Message
 from headgate.core.output import Output
-from headgate.errors import CodecError
-from headgate.runtime.call import Call, gather, in_thread, results
+from headgate.core.reply import ReplyError, answering, carried, failed, failure, is_over, wants_reply
+from headgate.errors import CodecError, Refusal
+from headgate.runtime.call import Call, Configure, gather, in_thread, results
+from headgate.runtime.config.view import defaults_only
 from headgate.runtime.node import Declaration
 from headgate.runtime.tasks import is_cancelled
 
@@ -39,6 +41,7 @@ class Ran:
     calling_since: float | None = None  # on the monotonic clock
     calling: range = range(0)
     abandoned: bool = False  # nobody waits for it any longer
+    request: Message[bytes] | None = None  # that the call under way is about, if it is one
     late: "asyncio.Future[None] | None" = None  # a call that goes on although nobody waits for it
 
     def begin(self, indexes: range) -> None:
@@ -103,12 +106,13 @@ class Work:
         declaration: Declaration,
         inputs: Mapping[str, Codec[Any]],
         outputs: Sequence[Output],
+        configure: Configure = defaults_only,
         *,
         frame_bytes: int | None = None,
     ) -> None:
         self.name = declaration.name
         self.timeout = declaration.manners.timeout
-        self._call = Call(declaration)
+        self._call = Call(declaration, configure)
         self._inputs = inputs
         self._outputs = outputs
         self._retries = declaration.manners.retries > 0
@@ -116,6 +120,11 @@ class Work:
 
     def __repr__(self) -> str:
         return f"<Work of {self.name}>"
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function, with its settings given to it where it takes some."""
+        return self._call.function
 
     @property
     def takes_batch(self) -> bool:
@@ -177,19 +186,47 @@ class Work:
         for index, message in enumerate(messages):
             ran.calling = range(index, index + 1)
             batch += self._readable(stream, message, ran)
+        ran.request = None
         if batch:
             ran.begin(range(len(messages)))
             yield self._call.argument(batch)
 
     def _readable(self, stream: str, message: Message[bytes], ran: Ran) -> Iterator[Message[Any]]:
+        ran.request = message if wants_reply(message) else None
+        if ran.request is not None and self._is_settled(ran, message):
+            return
         try:
             yield self._call.converted(replace(message, value=self._inputs[stream].decode(message.value)))
         except (CodecError, msgspec.ValidationError) as error:
-            ran.fail(str(error), retriable=False)
+            if not self._answer(ran, ReplyError(422, "invalid_request", str(error))):
+                ran.fail(str(error), retriable=False)
+
+    def _is_settled(self, ran: Ran, message: Message[bytes]) -> bool:
+        """Whether there is nothing to be done about a request: it failed before, or nobody waits any longer."""
+        if failed(message) is not None:
+            ran.succeed(self._in_first_output(message), 0)
+            return True
+        if is_over(message, time.time()):
+            ran.succeed(self._in_first_output(None), 0)
+            return True
+        return False
+
+    def _answer(self, ran: Ran, error: ReplyError) -> bool:
+        """Tell who waits for a reply what is wrong; False when nobody does."""
+        if ran.request is None or not self._outputs:
+            return False
+        ran.succeed(self._in_first_output(failure(ran.request, error, self._outputs[0].codec)), 0)
+        return True
+
+    def _in_first_output(self, message: Message[bytes] | None) -> list[list[Message[bytes]]]:
+        first = [] if message is None else [message]
+        return [first if at == 0 else [] for at in range(len(self._outputs))]
 
     def _succeed(self, ran: Ran, made: list[Any]) -> None:
         try:
             encoded = [output.encode(made) for output in self._outputs]
+            if ran.request is not None:
+                encoded = [answering(messages, carried(ran.request)) for messages in encoded]
             self._refuse_large(encoded)
         except CodecError as error:
             ran.fail(str(error), retriable=False)
@@ -203,6 +240,11 @@ class Work:
                     raise CodecError(too_large(len(message.value), self._frame_bytes))
 
     def _fail(self, ran: Ran, error: BaseException) -> None:
+        if isinstance(error, Refusal):
+            told = ReplyError(error.reply_status, error.reply_type, str(error))
+            if not self._answer(ran, told):
+                ran.fail(str(error), retriable=False)
+            return
         ran.fail(repr(error), trace="".join(traceback.format_exception(error)))
 
     def _is_over(self, ran: Ran, began: float) -> bool:

@@ -15,6 +15,7 @@ from headgate.spec.values import (
     PositiveDuration,
     Route,
     Spec,
+    Template,
     part,
 )
 
@@ -36,6 +37,12 @@ class RateLimitSpec(Spec):
     kind: RateLimitKind = Field("fixed_window", description="How requests are counted.")
     limit: int = Field(ge=1, le=1_000_000_000, description="How many requests are let through per window.")
     window: PositiveDuration = Field(60.0, description="How long a window is; `concurrency` has none.")
+    per: Literal["client", "identity", "address"] = Field(
+        "client",
+        description="Whose requests count together: those of a key, or else of an address; those of a key alone,"
+        " and nobody else's; those of an address.",
+    )
+    methods: list[Method] = Field(default_factory=list, description="The methods that count; default: all.")
 
 
 class PoliciesSpec(Spec):
@@ -128,6 +135,9 @@ class HttpSpec(_Bound):
     """A request, and its response."""
 
     kind: Literal["http"] = Field(description="Which interface this is.")
+    path: Template | None = Field(
+        None, description="Where it is served, as /quotes/{item}; without one, discovered nodes bring their routes."
+    )
 
 
 class HttpStreamSpec(_Bound, _Response):
@@ -177,6 +187,44 @@ class IngestSpec(_Common):
     dead_letters: Name | None = Field(None, description="A stream that gets every message that is refused.")
 
 
+class LaneSpec(Spec):
+    """Commands of a high priority have a stream of their own."""
+
+    priority: int = Field(ge=1, le=9, description="The lowest priority of those that go there.")
+    stream: Name = Field(description="The stream that takes them.")
+
+
+class CommandSpec(_Common):
+    """Commands for devices go to a stream, and what became of them is told."""
+
+    kind: Literal["command"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served: `/batch` and `/{request_id}/status` stand below it.")
+    stream: Name = Field(description="The stream that takes the commands.")
+    feedback: Name | None = Field(
+        None, description="The stream that brings the answers of devices; default: that of the commands."
+    )
+    lanes: list[LaneSpec] = Field(default_factory=list, description="Streams for commands of a high priority.")
+    protocols: Names = Field(default_factory=lambda: ["mqtt", "coap"], description="The protocols of the devices.")
+    unknown_types: Literal["allow", "refuse"] = Field(
+        "allow", description="What becomes of a command whose type is not described in `commands:`."
+    )
+    track: bool = Field(True, description="Whether the status of commands is kept in the database.")
+    keep: PositiveDuration = Field(604_800.0, description="How long the status of a command is kept.")
+    timeout: PositiveDuration = Field(30.0, description="How long a request may wait until its command is published.")
+    max_batch: int = Field(1000, ge=1, le=100_000, description="The most commands in a batch.")
+
+
+class ConfigSpec(_Common):
+    """Settings that are changed while the service runs: `GET`, `POST` and `DELETE`."""
+
+    kind: Literal["config"] = Field(description="Which interface this is.")
+    path: Route = Field(description="Where it is served.")
+    stream: Name = Field(
+        "config", description="The stream that brings the settings; `config` is made in memory when it is not declared."
+    )
+    acks: Name | None = Field(None, description="A stream that gets an acknowledgement of each setting.")
+
+
 class GraphQLSpec(_Bound):
     """Queries and subscriptions."""
 
@@ -184,7 +232,15 @@ class GraphQLSpec(_Bound):
 
 
 InterfaceSpec = Annotated[
-    MessagesSpec | SseSpec | HttpSpec | HttpStreamSpec | WebSocketSpec | IngestSpec | GraphQLSpec,
+    MessagesSpec
+    | SseSpec
+    | HttpSpec
+    | HttpStreamSpec
+    | WebSocketSpec
+    | IngestSpec
+    | CommandSpec
+    | ConfigSpec
+    | GraphQLSpec,
     Field(discriminator="kind"),
 ]
 BoundSpec = _Bound

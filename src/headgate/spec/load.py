@@ -7,9 +7,11 @@ from pathlib import Path
 
 from headgate.errors import Problem
 from headgate.spec import dotenv, yaml
+from headgate.spec.files import yaml_files
 from headgate.spec.interpolate import Interpolator
 from headgate.spec.overlay import overlay
-from headgate.spec.tree import Mapping, Mark, Node, Scalar, changed, find, show
+from headgate.spec.routes import is_transport_file, routed
+from headgate.spec.tree import Entry, Items, Mapping, Mark, Node, Scalar, changed, child, find, quoted, show
 
 Named = tuple[str, bytes | None]
 NOTHING: Variables[str, object] = {}
@@ -24,6 +26,7 @@ class Source:
     tree: Node | None
     files: tuple[Path, ...]
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 def load(paths: Sequence[Path], *, environ: Variables[str, str], overrides: Variables[str, object] = NOTHING) -> Source:
@@ -32,10 +35,11 @@ def load(paths: Sequence[Path], *, environ: Variables[str, str], overrides: Vari
     `overrides` are values by their dotted path; they win over all files. The environment wins over `.env`.
     """
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     variables = {**_dotenv(paths, problems), **environ}
     named = [(str(path), _read(path, problems)) for path in paths]
-    tree = _assemble(named, variables, overrides, problems)
-    return Source(tree, tuple(paths), tuple(problems))
+    tree = _assemble(named, variables, overrides, problems, warnings)
+    return Source(tree, tuple(paths), tuple(problems), tuple(warnings))
 
 
 def load_text(
@@ -43,10 +47,11 @@ def load_text(
 ) -> Source:
     """The same for texts, which go by the names headgate.yaml, overlay1.yaml, overlay2.yaml and so on."""
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     names = ["headgate.yaml", *(f"overlay{number}.yaml" for number in range(1, len(texts)))]
     named = [(name, text.encode("utf-8", "surrogatepass")) for name, text in zip(names, texts, strict=False)]
-    tree = _assemble(named, environ or {}, overrides, problems)
-    return Source(tree, tuple(Path(name) for name, _ in named), tuple(problems))
+    tree = _assemble(named, environ or {}, overrides, problems, warnings)
+    return Source(tree, tuple(Path(name) for name, _ in named), tuple(problems), tuple(warnings))
 
 
 def load_tree(path: Path) -> tuple[Node | None, list[Problem]]:
@@ -60,13 +65,14 @@ def _assemble(
     variables: Variables[str, str],
     overrides: Variables[str, object],
     problems: list[Problem],
+    warnings: list[Problem],
 ) -> Node | None:
-    trees = [_parse(file, content, problems) for file, content in named]
+    trees = [_with_commands(_parse(file, content, problems), problems) for file, content in named]
     merged: Node | None = None
-    for tree in trees:
-        if tree is None:
+    for one in trees:
+        if one is None:
             return None
-        merged = tree if merged is None else overlay(merged, tree, problems)
+        merged = one if merged is None else _laid_over(merged, one, variables, problems, warnings)
     if merged is None:
         return None
     interpolator = Interpolator(variables)
@@ -75,7 +81,40 @@ def _assemble(
     return tree
 
 
-def _parse(file: str, content: bytes | None, problems: list[Problem]) -> Node | None:
+def _with_commands(tree: Mapping | None, problems: list[Problem]) -> Mapping | None:
+    """The tree with what the files hold that `commands` names, in the place of their names."""
+    node = child(tree, "commands") if tree is not None else None
+    names = node.nodes if isinstance(node, Items) else [node] if isinstance(node, Scalar) else []
+    if tree is None or not names:
+        return tree
+    merged: dict[str, Entry] = {}
+    for name in names:
+        if isinstance(name, Scalar) and isinstance(name.value, str):
+            place = Path(name.mark.file).parent / name.value
+            for file in yaml_files(place, name.mark, problems):
+                _merge(merged, _parse(str(file), _read(file, problems), problems), problems)
+    assert node is not None
+    entry = Entry(tree.entries["commands"].mark, Mapping(node.mark, merged))
+    return Mapping(tree.mark, {**tree.entries, "commands": entry})
+
+
+def _merge(merged: dict[str, Entry], tree: Node | None, problems: list[Problem]) -> None:
+    for name, entry in tree.entries.items() if isinstance(tree, Mapping) else ():
+        if name in merged:
+            first = merged[name].mark
+            problems.append(entry.mark.problem(f"{quoted(name)} is described in {first.file}:{first.line} already"))
+        merged.setdefault(name, entry)
+
+
+def _laid_over(
+    base: Node, over: Mapping, variables: Variables[str, str], problems: list[Problem], warnings: list[Problem]
+) -> Node:
+    if is_transport_file(over):
+        over = routed(base, over, variables, problems, warnings)
+    return overlay(base, over, problems)
+
+
+def _parse(file: str, content: bytes | None, problems: list[Problem]) -> Mapping | None:
     if content is None:
         return None
     text, found = yaml.decode(content, file)

@@ -1,7 +1,8 @@
 """Overlays: a later file laid over an earlier one. Every value keeps the place that it came from.
 
 Mappings merge key by key; scalars and plain lists are replaced. Process groups merge by `name`, interfaces
-by `path` (one without a path by its `kind`). `null` removes a key, `remove: true` an entry of such a list.
+by `path` (one without a path by its `kind`). `null` removes a key, `remove: true` an entry of such a list. A stream
+that moves to another transport leaves behind what belongs to the old one.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def overlay(base: Node, over: Node, problems: list[Problem], path: tuple[str, ..
 
 
 def _merge_mappings(base: Mapping, over: Mapping, problems: list[Problem], path: tuple[str, ...]) -> Mapping:
-    entries = dict(base.entries)
+    entries = {key: entry for key, entry in base.entries.items() if not _stays_behind(key, base, over, path)}
     for key, entry in over.entries.items():
         if key not in entries:
             entries[key] = entry
@@ -34,6 +35,11 @@ def _merge_mappings(base: Mapping, over: Mapping, problems: list[Problem], path:
             home = entries[key].mark if isinstance(merged, Mapping) else entry.mark
             entries[key] = type(entry)(home, merged)
     return Mapping(base.mark, entries)
+
+
+def _stays_behind(key: str, base: Mapping, over: Mapping, path: tuple[str, ...]) -> bool:
+    moves = path[:-1] == ("streams",) and _text(over, "transport") not in (None, _text(base, "transport"))
+    return moves and key in _OF_A_TRANSPORT
 
 
 def _is_null(node: Node) -> bool:
@@ -91,6 +97,8 @@ def _by_path_or_kind(node: Node) -> Identity | None:
         return ("path", path)
     return ("kind", kind) if kind is not None else None
 
+
+_OF_A_TRANSPORT = ("url", "topic", "create", "options")
 
 _KEYED: dict[tuple[str, ...], Callable[[Node], Identity | None]] = {
     ("runtime", "platform", "process_groups"): _by_name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
@@ -38,6 +39,31 @@ class LimitsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class BearerPlan:
+    """Tokens of an issuer."""
+
+    issuer: str
+    audience: str
+    jwks_url: str | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256")
+    scopes_claim: str = "scope"
+    name_claim: str = "sub"
+    leeway: float = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class AuthPlan:
+    """Who may come in."""
+
+    enabled: bool = False
+    header: str = "X-API-Key"
+    keys: tuple[ApiKey, ...] = field(default=(), repr=False)
+    keys_file: Path | None = None
+    bearer: BearerPlan | None = None
+    ticket_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """The service itself."""
 
@@ -45,10 +71,13 @@ class ServicePlan:
     host: str = "127.0.0.1"
     port: int = 8080
     open: bool = False
+    auth: AuthPlan = AuthPlan()
     drain_seconds: float = 10.0
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()
     build: str = ""
+    title: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +86,7 @@ class CreatePlan:
 
     partitions: int = 1
     replication: int = 1
+    compact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +120,17 @@ class KafkaPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpPlan:
+    """How other services are asked for their streams."""
+
+    timeout: float = 5.0
+    compress: bool = False
+    answer_bytes: int = 67_108_864
+    headers: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LogPlan:
     """The embedded log. Its path counts from the working directory."""
 
@@ -109,6 +150,7 @@ class ConnectionsPlan:
     """What streams and interfaces connect to."""
 
     kafka: KafkaPlan = field(default_factory=KafkaPlan)
+    http: HttpPlan = field(default_factory=HttpPlan)
     log: LogPlan = LogPlan()
     database: DatabasePlan = field(default_factory=DatabasePlan)
 
@@ -131,6 +173,8 @@ class RateLimitPlan:
     kind: str
     limit: int
     window: float = 60.0  # seconds
+    per: str = "client"  # client, identity, address
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +244,32 @@ class IngestPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandTypePlan:
+    """What is allowed of one type of commands."""
+
+    name: str
+    description: str = ""
+    payload: Mapping[str, Any] | None = None
+    protocols: tuple[str, ...] = ()
+    expires: float | None = None  # seconds
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlan:
+    """What a command interface takes, and how."""
+
+    feedback: str | None = None
+    lanes: Mapping[int, str] = field(default_factory=dict)  # lowest priority -> stream
+    protocols: tuple[str, ...] = ()
+    unknown_types: str = "allow"  # allow, refuse
+    track: bool = True
+    keep: float = 604_800.0  # seconds, like the next
+    timeout: float = 30.0
+    max_batch: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -214,8 +284,20 @@ class InterfacePlan:
     follow: FollowPlan | None = None
     socket: SocketPlan | None = None
     ingest: IngestPlan | None = None
+    command: CommandPlan | None = None
+    acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether a request waits for its reply there."""
+        return self.kind == "http" and self.path is not None
+
+    @property
+    def has_its_own_routes(self) -> bool:
+        """Whether its stream is not simply followed or polled at its path."""
+        return self.socket is not None or self.command is not None or self.kind == "config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +354,7 @@ class Plan:
     nodes: Mapping[str, NodePlan] = field(default_factory=dict)
     interfaces: tuple[InterfacePlan, ...] = ()
     entities: tuple[Entity, ...] = ()
+    commands: tuple[CommandTypePlan, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
     alone: str | None = None  # the one group that this process runs, if it serves nobody
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path

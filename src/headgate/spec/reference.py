@@ -114,7 +114,8 @@ def _type(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(map(_type, field["anyOf"]))
     if "enum" in field or "const" in field:
-        return ", ".join(f"`{choice}`" for choice in field.get("enum") or [field["const"]])
+        choices = field.get("enum") or [field["const"]]
+        return ", ".join(f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in choices)
     if "oneOf" in field or "$ref" in field:
         return "mapping"
     return _named_type(field)

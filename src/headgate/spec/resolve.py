@@ -8,18 +8,35 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from headgate.core.api_keys import ApiKey, read_key
 from headgate.core.entity import Entity
 from headgate.errors import ConfigError, Problem
-from headgate.spec import load, rules
+from headgate.spec import key_file, load, rules
+from headgate.spec.auth import AuthSpec
 from headgate.spec.check import MOST_PROBLEMS, Checked, check
-from headgate.spec.interfaces import BoundSpec, FilterSpec, FollowedSpec, IngestSpec, InterfaceSpec, WebSocketSpec
+from headgate.spec.commands import CommandTypeSpec
+from headgate.spec.interfaces import (
+    BoundSpec,
+    CommandSpec,
+    ConfigSpec,
+    FilterSpec,
+    FollowedSpec,
+    IngestSpec,
+    InterfaceSpec,
+    WebSocketSpec,
+)
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
+    AuthPlan,
+    BearerPlan,
+    CommandPlan,
+    CommandTypePlan,
     ConnectionsPlan,
     CreatePlan,
     DatabasePlan,
     FilterPlan,
     FollowPlan,
+    HttpPlan,
     IngestPlan,
     InterfacePlan,
     IpcPlan,
@@ -37,7 +54,7 @@ from headgate.spec.plan import (
     SocketPlan,
     StreamPlan,
 )
-from headgate.spec.rules import CODECS, SOURCES, TRANSPORTS, Ground
+from headgate.spec.rules import CODECS, CONFIG, SOURCES, TRANSPORTS, Ground
 from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
 from headgate.spec.schema import Document, ServiceSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
@@ -50,6 +67,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="DataclassInstance")
 
 _INTERFACES = ("runtime", "web", "interfaces")
+_KEYS_FILE = ("service", "auth", "keys_file")
 _NANOSECONDS = 1_000_000_000
 
 
@@ -90,9 +108,12 @@ def resolve(source: Source, *, known_transports: Collection[str], known_codecs: 
     broken = islice(rules.problems(checked.document, ground), MOST_PROBLEMS)
     entities, wrong = _entities(checked.document, checked.tree)
     named = rules.entity_problems(checked.document, entities, ground)
-    if found := [*source.problems, *checked.problems, *broken, *wrong, *named]:
+    keys = _key_file_problems(checked)
+    if found := [*source.problems, *checked.problems, *broken, *wrong, *named, *keys]:
         raise _config_error(source, found, untold=checked.untold)
-    return _plan(source, checked, entities, _sorted(source, rules.warnings(checked.document, ground)))
+    return _plan(
+        source, checked, entities, _sorted(source, [*source.warnings, *rules.warnings(checked.document, ground)])
+    )
 
 
 def _config_error(source: Source, problems: Iterable[Problem], untold: int = 0) -> ConfigError:
@@ -121,8 +142,8 @@ def _stream_names(tree: Node) -> Collection[str]:
 def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnings: tuple[Problem, ...]) -> Plan:
     document, tree = checked.document, checked.tree
     return Plan(
-        service=_service(document.service),
-        streams={name: _stream(name, spec, tree) for name, spec in document.streams.items()},
+        service=_service(document.service, _keys_file(checked)),
+        streams={name: _stream(name, spec, tree) for name, spec in (_implied(document) | document.streams).items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
         interfaces=tuple(
@@ -132,6 +153,7 @@ def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnin
             for at, spec in enumerate(document.runtime.web.interfaces)
         ),
         entities=entities,
+        commands=tuple(_command_type(name, spec) for name, spec in document.commands.items()),
         runtime=_runtime(document.runtime),
         folders=tuple(dict.fromkeys(path.resolve().parent for path in source.files)),
         sources=source.files,
@@ -146,8 +168,31 @@ def _same(plan: type[P], spec: BaseModel, **given: Any) -> P:
     return plan(**{name: tuple(v) if isinstance(v, list) else v for name, v in copied.items()}, **given)
 
 
-def _service(spec: ServiceSpec) -> ServicePlan:
-    return _same(ServicePlan, spec, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+def _service(spec: ServiceSpec, keys_file: Path | None) -> ServicePlan:
+    auth = _same(
+        AuthPlan,
+        spec.auth,
+        enabled=rules.asks(spec.auth),
+        keys=_keys(spec.auth),
+        keys_file=keys_file,
+        bearer=spec.auth.bearer and _same(BearerPlan, spec.auth.bearer),
+    )
+    return _same(ServicePlan, spec, auth=auth, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+
+
+def _keys(spec: AuthSpec) -> tuple[ApiKey, ...]:
+    return tuple(read_key(text, f"key-{number}") for number, text in enumerate(spec.keys, 1))
+
+
+def _keys_file(checked: Checked) -> Path | None:
+    name = checked.document.service.auth.keys_file
+    return None if name is None else _from_its_file(name, _KEYS_FILE, checked.tree)
+
+
+def _key_file_problems(checked: Checked) -> Iterator[Problem]:
+    path = _keys_file(checked)
+    if path is not None:
+        yield from key_file.problems(path, value_mark(checked.tree, _KEYS_FILE))
 
 
 def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
@@ -167,9 +212,16 @@ def _stream(name: str, spec: StreamSpec, tree: Node) -> StreamPlan:
     )
 
 
+def _implied(document: Document) -> dict[str, StreamSpec]:
+    """The streams that interfaces name without anybody declaring them."""
+    named = [i.stream for i in document.runtime.web.interfaces if isinstance(i, ConfigSpec)]
+    return {name: StreamSpec.model_validate({"kind": name}) for name in named if name == CONFIG}
+
+
 def _connections(spec: ConnectionsSpec) -> ConnectionsPlan:
     return ConnectionsPlan(
         kafka=_same(KafkaPlan, spec.kafka),
+        http=_same(HttpPlan, spec.http),
         log=_same(LogPlan, spec.log, path=Path(spec.log.path)),
         database=_same(DatabasePlan, spec.database),
     )
@@ -195,6 +247,7 @@ def _interface(spec: InterfaceSpec, mark: Mark, ingest: IngestPlan | None) -> In
     return _same(
         InterfacePlan,
         spec,
+        command=_command(spec) if isinstance(spec, CommandSpec) else None,
         policies=policies,
         follow=follow,
         socket=socket,
@@ -214,6 +267,17 @@ def _ingest(spec: IngestSpec, at: int, entities: Sequence[Entity], tree: Node) -
     duplicates = {name: policy if isinstance(policy, str) else policy.get(name, "skip") for name in taken}
     files = (_from_its_file(name, (*_INTERFACES, at, "load", index), tree) for index, name in enumerate(spec.load))
     return _same(IngestPlan, spec, entities=tuple(taken), duplicates=duplicates, load=tuple(files))
+
+
+def _command(spec: CommandSpec) -> CommandPlan:
+    lanes = {lane.priority: lane.stream for lane in spec.lanes}
+    return _same(CommandPlan, spec, lanes=lanes, protocols=tuple(word.lower() for word in spec.protocols))
+
+
+def _command_type(name: str, spec: CommandTypeSpec) -> CommandTypePlan:
+    defaults = {protocol: item.model_dump(exclude_none=True) for protocol, item in spec.defaults.items()}
+    protocols = tuple(word.lower() for word in spec.protocols or ())
+    return _same(CommandTypePlan, spec, name=name, protocols=protocols, defaults=defaults)
 
 
 def _from_its_file(name: str, path: Sequence[str | int], tree: Node) -> Path:

@@ -4,20 +4,37 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from headgate.core.api_keys import SHORTEST_SAFE, is_guessable
 from headgate.core.entity import Entity
+from headgate.core.json_schema import BadSchema, compile_schema
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
-from headgate.spec.interfaces import BoundSpec, FollowedSpec, HttpStreamSpec, IngestSpec, InterfaceSpec, WebSocketSpec
+from headgate.spec.auth import AuthSpec
+from headgate.spec.interfaces import (
+    BoundSpec,
+    CommandSpec,
+    ConfigSpec,
+    FollowedSpec,
+    HttpSpec,
+    HttpStreamSpec,
+    IngestSpec,
+    InterfaceSpec,
+    WebSocketSpec,
+)
 from headgate.spec.schema import Document
 from headgate.spec.streams import CodecSpec, StreamSpec
 from headgate.spec.tree import Mark, Node, Path, Scalar, dotted, find, key_mark, quoted, show, value_mark
 from headgate.spec.values import is_loopback
-from headgate.spec.words import nearest, not_one_of
+from headgate.spec.words import not_one_of
 
 TRANSPORTS = frozenset({"memory", "log", "http", "kafka"})
-CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited"})
+CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144", "x5f2"})
+CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
-RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
+RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json", "/tokens")
+
+MOST_LOGGED = 10_000
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -53,6 +70,7 @@ def problems(document: Document, ground: Ground) -> Iterator[Problem]:
     yield from _nodes(document, ground)
     for at, interface in enumerate(document.runtime.web.interfaces):
         yield from _interface(interface, (*_INTERFACES, at), document, ground)
+    yield from _command_types(document, ground)
     yield from _paths(document.runtime.web.interfaces, ground)
     yield from _groups(document, ground)
     yield from _auth(document, ground)
@@ -70,10 +88,16 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         for key in ("runners", "services"):
             if getattr(group, key):
                 yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
-    for index, interface in enumerate(document.runtime.web.interfaces):
-        if interface.policies.model_fields_set:
-            policies = ("runtime", "web", "interfaces", index, "policies")
-            yield ground.at_key(policies, "policies are accepted, but nothing in this version enforces them")
+    yield from _auth_warnings(document, ground)
+
+
+def _auth_warnings(document: Document, ground: Ground) -> Iterator[Problem]:
+    service, auth = document.service, ("service", "auth")
+    if has_keys(service.auth) and not asks(service.auth):
+        yield ground.at_key((*auth, "enabled"), "there are keys, but service.auth.enabled is false: nobody is asked")
+    elif not is_loopback(service.host) and any(map(is_guessable, service.auth.keys)):
+        words = f"a key has less than {SHORTEST_SAFE} characters and can be guessed; make one with `headgate keys new`"
+        yield ground.at_key((*auth, "keys"), words)
 
 
 def entity_problems(document: Document, entities: Sequence[Entity], ground: Ground) -> Iterator[Problem]:
@@ -99,14 +123,28 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    if document.service.open or is_loopback(document.service.host):
+    auth = document.service.auth
+    if auth.enabled and not has_keys(auth):
+        place = ("service", "auth", "enabled")
+        yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")
+    if document.service.open or is_loopback(document.service.host) or asks(auth):
         return
     path = ("service", "host")
     yield ground.at_value(
         path,
         f"{dotted(path)}: {ground.show(path)} can be reached by others, and nothing asks them who they are;"
-        " listen on 127.0.0.1, or say that it may be with service.open: true",
+        " set service.auth.keys, listen on 127.0.0.1, or say that it may be with service.open: true",
     )
+
+
+def has_keys(auth: AuthSpec) -> bool:
+    """Whether anybody can say who they are."""
+    return bool(auth.keys) or auth.keys_file is not None or auth.bearer is not None
+
+
+def asks(auth: AuthSpec) -> bool:
+    """Whether clients are asked who they are."""
+    return has_keys(auth) and auth.enabled is not False
 
 
 def _stream(name: str, stream: StreamSpec, ground: Ground) -> Iterator[Problem]:
@@ -189,22 +227,60 @@ def _declared(path: Path, stream: str | None, where: str, ground: Ground) -> Ite
 
 
 def _interface(interface: InterfaceSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
-    for key in ("stream", "publish", "request", "response", "dead_letters"):
-        yield from _declared((*path, key), getattr(interface, key, None), key, ground)
+    for key in ("stream", "publish", "request", "response", "dead_letters", "acks"):
+        if not (isinstance(interface, ConfigSpec) and key == "stream" and interface.stream == CONFIG):
+            yield from _declared((*path, key), getattr(interface, key, None), key, ground)
+    if isinstance(interface, ConfigSpec):
+        yield from _config(interface, path, document, ground)
     if isinstance(interface, IngestSpec):
         yield from _declared((*path, "from"), interface.source, "from", ground)
         yield from _ingest(interface, path, document, ground)
+    if isinstance(interface, CommandSpec):
+        yield from _command(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
-    if isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
+    if isinstance(interface, HttpSpec) and interface.path is not None:
+        yield from _call(interface, path, document, ground)
+    elif isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
         yield ground.at_value(
             (*path, "path"),
             f'this version does not serve "kind: {interface.kind}" with a path yet;'
             " leave the path out, and discovered nodes bring their routes",
         )
+    yield from _rate_limit(interface, (*path, "policies", "rate_limit"), ground)
     if interface.path is not None and _is_reserved(interface.path):
         shown = ground.show((*path, "path"))
         yield ground.at_value((*path, "path"), f"{shown} is taken: the gate serves {', '.join(RESERVED)} itself")
+
+
+def _config(interface: ConfigSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    others = [i for i in document.runtime.web.interfaces if isinstance(i, ConfigSpec)]
+    if interface is not others[0]:
+        yield ground.at_value((*path, "kind"), "a service has one interface of kind config")
+    for name, streams in (("stream", interface.stream), ("acks", interface.acks)):
+        stream = document.streams.get(streams or "")
+        if stream is not None and stream.codec.name != "json":
+            words = f"{name} {quoted(streams or '')} has the codec {stream.codec.name}: settings are json"
+            yield ground.at_key(path, words)
+    stream = document.streams.get(interface.stream)
+    if stream is not None and stream.delivery == "queue":
+        yield ground.at_key(path, f"stream {quoted(interface.stream)} has queue delivery: settings are for everybody")
+    if stream is not None and stream.retain.age is not None:
+        words = "settings count until others take their place: leave out retain.age"
+        yield ground.at_key(("streams", interface.stream, "retain"), words)
+
+
+def _rate_limit(interface: InterfaceSpec, path: Path, ground: Ground) -> Iterator[Problem]:
+    rate = interface.policies.rate_limit
+    if rate is None:
+        return
+    if interface.path is None:
+        yield ground.at_key(
+            path, f"{dotted(path)}: without a path there is nothing here whose requests could be counted"
+        )
+    if rate.kind == "sliding_window_log" and rate.limit > MOST_LOGGED:
+        words = f"keeps the time of every request: up to {MOST_LOGGED:,}; sliding_window_counter has no such limit"
+        yield ground.at_value((*path, "limit"), f"{dotted(path)}: sliding_window_log {words}")
 
 
 def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
@@ -218,6 +294,47 @@ def _ingest(interface: IngestSpec, path: Path, document: Document, ground: Groun
     if target is not None and target.codec.name != "json":
         words = f"has the codec {target.codec.name}: records are published as json"
         yield ground.at_value((*path, "publish"), f"{ground.show((*path, 'publish'))} {words}")
+
+
+def _command(interface: CommandSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    yield from _declared((*path, "feedback"), interface.feedback, "feedback", ground)
+    named = [((*path, "stream"), interface.stream), ((*path, "feedback"), interface.feedback)]
+    for at, lane in enumerate(interface.lanes):
+        place = (*path, "lanes", at, "stream")
+        yield from _declared(place, lane.stream, "lanes", ground)
+        named.append((place, lane.stream))
+    for place, name in named:
+        stream = document.streams.get(name or "")
+        if stream is not None and stream.delivery == "queue":
+            words = "has queue delivery: commands are read by the devices' connectors and by the gate, so use broadcast"
+            yield ground.at_value(place, f"{ground.show(place)} {words}")
+        if stream is not None and stream.codec.name != "json":
+            words = f"has the codec {stream.codec.name}: commands are published as json"
+            yield ground.at_value(place, f"{ground.show(place)} {words}")
+    if "/" not in interface.path.strip("/"):
+        words = "needs a folder before its last part, such as /api/commands: /health and /status stand beside it"
+        yield ground.at_value((*path, "path"), f"{ground.show((*path, 'path'))} {words}")
+
+
+def _command_types(document: Document, ground: Ground) -> Iterator[Problem]:
+    for name, kind in document.commands.items():
+        if kind.payload is not None:
+            try:
+                compile_schema(kind.payload, "payload")
+            except BadSchema as error:
+                path = ("commands", name, "payload")
+                yield ground.at_key(path, f"{dotted(path)} is no JSON Schema: {error}")
+
+
+def _call(interface: HttpSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    for key in ("request", "response"):
+        name = getattr(interface, key)
+        if name is None:
+            yield ground.at_value((*path, "path"), f'"kind: http" with a path needs the key "{key}", a stream')
+    stream = document.streams.get(interface.response or "")
+    if stream is not None and stream.delivery == "queue":
+        words = "has queue delivery: each gate looks for its own replies, so use broadcast"
+        yield ground.at_value((*path, "response"), f"{ground.show((*path, 'response'))} {words}")
 
 
 def _follows(interface: BoundSpec) -> bool:
@@ -258,9 +375,15 @@ def _is_reserved(path: str) -> bool:
     return any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED)
 
 
-def _paths(interfaces: Iterable[InterfaceSpec], ground: Ground) -> Iterator[Problem]:
+def _paths(interfaces: Sequence[InterfaceSpec], ground: Ground) -> Iterator[Problem]:
     placed = [(i.path, (*_INTERFACES, at, "path")) for at, i in enumerate(interfaces) if i.path is not None]
     yield from _once(placed, "is served by the interface", ground)
+    beside = [
+        (i.path.rpartition("/")[0], (*_INTERFACES, at, "path"))
+        for at, i in enumerate(interfaces)
+        if isinstance(i, CommandSpec)
+    ]
+    yield from _once(beside, "has its /health and /status where the command interface has them", ground)
 
 
 def _groups(document: Document, ground: Ground) -> Iterator[Problem]:

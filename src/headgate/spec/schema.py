@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from headgate.spec.auth import AuthSpec
+from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.runtime import RuntimeSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
 from headgate.spec.values import Duration, Host, Lower, Name, Names, PositiveDuration, Spec, part
@@ -36,13 +38,16 @@ class ServiceSpec(Spec):
     """The service itself."""
 
     name: Name = Field("headgate", description="What the service is called.")
-    host: Host = Field("127.0.0.1", description="Where it listens. Beyond this machine only with `open: true`.")
+    host: Host = Field("127.0.0.1", description="Where it listens. Beyond this machine only with keys or `open: true`.")
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
+    auth: AuthSpec = part("Who may come in.")
     drain_seconds: Duration = Field(10.0, description="How long requests in flight may take when it stops.")
     log: LoggingSpec = part("What it tells of its work.")
     limits: LimitsSpec = part("What it takes from its clients.")
     build: str = Field("", description="Free text that `/info` shows.")
+    title: str = Field("", max_length=200, description="What its documentation is called; default: its name.")
+    version: str = Field("", max_length=200, description="Of your service, for its documentation; default: Headgate's.")
 
 
 class NodeSpec(Spec):
@@ -79,5 +84,8 @@ class Document(Spec):
     streams: dict[str, StreamSpec] = Field(default_factory=dict, description="Your streams, by name.")
     connections: ConnectionsSpec = part("What they connect to.")
     nodes: dict[str, NodeSpec] = Field(default_factory=dict, description="Overrides of your functions, by name.")
+    commands: dict[Name, CommandTypeSpec] = Field(
+        default_factory=dict, description="Types of commands, by name; or files of them, or folders of such files."
+    )
     entities: Names = Field(default_factory=list, description="Files of record layouts, or folders of such files.")
     runtime: RuntimeSpec = part("What runs your functions and serves them.")

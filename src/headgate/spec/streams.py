@@ -7,8 +7,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from headgate.spec.values import (
     Character,
     DatabaseUrl,
+    HeaderName,
     HttpUrl,
     Name,
+    NetworkText,
     Option,
     PositiveDuration,
     Spec,
@@ -29,6 +31,7 @@ class CreateSpec(Spec):
 
     partitions: int = Field(1, ge=1, le=10_000, description="How many partitions the new topic gets.")
     replication: int = Field(1, ge=1, le=100, description="How many brokers keep each partition.")
+    compact: bool = Field(False, description="Whether the brokers keep the last message of each key for good.")
 
 
 class CodecSpec(Spec):
@@ -36,7 +39,9 @@ class CodecSpec(Spec):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Name = Field(description="`json`, `text`, `raw`, `msgpack`, `delimited` or a plug-in.")
+    name: Name = Field(
+        description="`json`, `text`, `raw`, `msgpack`, `delimited`, `da00`, `f144`, `x5f2` or a plug-in."
+    )
     delimiter: Character | None = Field(None, description="What stands between two fields (`delimited` only).")
     fields: list[Name] | None = Field(None, description="The names of the fields, in order (`delimited` only).")
 
@@ -86,6 +91,21 @@ class KafkaSpec(Spec):
     send_timeout: PositiveDuration = Field(30.0, description="How long a message may wait for its acknowledgement.")
 
 
+class HttpConnectionSpec(Spec):
+    """How other services are asked for their streams."""
+
+    timeout: PositiveDuration = Field(5.0, description="How long a service may take to answer.")
+    compress: bool = Field(False, description="Whether answers may come compressed.")
+    answer_bytes: int = Field(67_108_864, ge=1024, le=2**32, description="The largest answer.")
+    headers: dict[HeaderName, Option] = Field(
+        default_factory=dict, repr=False, description="What each request carries; write secrets as `${file:...}`."
+    )
+    networks: list[NetworkText] = Field(
+        default_factory=list,
+        description="The only networks to connect to; default: all but link-local, metadata and multicast addresses.",
+    )
+
+
 class LogSpec(Spec):
     """The embedded log."""
 
@@ -109,5 +129,6 @@ class ConnectionsSpec(Spec):
     """What streams and interfaces connect to."""
 
     kafka: KafkaSpec = part("Used by streams with `transport: kafka`.")
+    http: HttpConnectionSpec = part("Used by streams with `transport: http`.")
     log: LogSpec = part("Used by streams with `transport: log`.")
     database: DatabaseSpec = part("Used by interfaces of kind `ingest`.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -26,8 +26,12 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ROUTE = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+_TEMPLATE = re.compile(
+    r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)(/((?!\.{1,2}(/|$))[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]{0,63}\}))*"
+)
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
 
@@ -144,6 +148,19 @@ def _is_http_url(value: str) -> bool:
     return _is_url(value, ("http", "https")) and bool(urlsplit(value).hostname)
 
 
+def _is_network(value: str) -> bool:
+    try:
+        ip_network(value)
+    except ValueError:
+        return False
+    return True
+
+
+def is_trustworthy(value: str) -> bool:
+    """Whether what comes from this URL is what its host says: by TLS, or from this machine."""
+    return _is_http_url(value) and (value.startswith("https://") or is_loopback(urlsplit(value).hostname or ""))
+
+
 def _is_database_url(value: str) -> bool:
     # sqlite:///name.db is a file, sqlite:// one that lives in memory.
     return _is_url(value, ("sqlite", "postgresql")) and (value.startswith(("sqlite://", "postgresql://")))
@@ -158,19 +175,29 @@ Route = Annotated[
     str,
     _text(_ROUTE.fullmatch, "a path such as /results/latest: letters, digits and . _ ~ - between single slashes"),
 ]
+Template = Annotated[
+    str,
+    _text(_TEMPLATE.fullmatch, "a path such as /quotes or /quotes/{item}: letters, digits and . _ ~ -, and {names}"),
+]
 ParameterName = Annotated[
     str, _text(_PARAMETER.fullmatch, "a name of letters, digits, _ . and -, up to 64, that starts with a letter")
 ]
 EventName = Annotated[str, _text(_PARAMETER.fullmatch, "an event's name: letters, digits, _ . and -, up to 64")]
 Origin = Annotated[str, _text(_ORIGIN.fullmatch, "a site as browsers name it, such as https://plant.example:8443")]
+HeaderName = Annotated[str, _text(_HEADER.fullmatch, "the name of a header, such as X-API-Key")]
 Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with dots between: attributes.name")]
 Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[
     str, _text(_is_http_url, "a URL that starts with http:// or https:// and names a host", hidden=True)
 ]
+TrustedUrl = Annotated[
+    str,
+    _text(is_trustworthy, "a URL that starts with https://, or with http:// on this machine", hidden=True),
+]
 DatabaseUrl = Annotated[
     str, _text(_is_database_url, "a URL such as sqlite:///headgate.db or postgresql://host/name", hidden=True)
 ]
+NetworkText = Annotated[str, _text(_is_network, "a network, such as 10.0.0.0/8 or 192.168.1.7")]
 Secret = Annotated[str, _text(lambda value: len(value) >= 16, "text of 16 characters or more", hidden=True)]
 Character = Annotated[str, _text(lambda value: len(value) == 1, "one character")]
 Option = Annotated[

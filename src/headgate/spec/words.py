@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
+from headgate.core.nearest import nearest
 from headgate.spec.interfaces import KINDS
 from headgate.spec.scalar import resolve
 from headgate.spec.schema import Document
@@ -28,7 +28,6 @@ _EXPECTED = {
     "expected": "{words}",
     "hidden": "{words}",
 }
-_MOST_COMPARED, _LONGEST_COMPARED = 200, 60
 _EMPTY = "write {} for the defaults (null removes what an earlier file says)"
 
 # Kinds of mistake that text from an interpolation may be cured of by reading it as a number or a boolean.
@@ -43,14 +42,6 @@ class Mistake:
     kind: str
     facts: dict[str, Any]
     grammar: type[Spec] = Document
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """A hint at the known word that was probably meant, or nothing."""
-    # Comparing takes time, and a file may hold thousands of names: only short ones, of a like length, not too many.
-    alike = sorted(other for other in known if abs(len(other) - len(word)) <= 6 and len(word) <= _LONGEST_COMPARED)
-    close = get_close_matches(word, alike[:_MOST_COMPARED], n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
 
 
 def message(tree: Node, mistake: Mistake) -> str:

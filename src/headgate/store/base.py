@@ -4,13 +4,15 @@ A store's calls block: they are made from threads. A session is one connection, 
 most one transaction, which begins with the first call that needs it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from headgate.core.entity import Entity, Fault
 from headgate.core.rows import Rows
+from headgate.store.commands import CommandBook
 
 
 class Duplicates(StrEnum):
@@ -63,6 +65,14 @@ class Session(Protocol):
         """
         ...
 
+    def insert(self, block: Block) -> bool:
+        """Insert every row at full speed and commit, or none of them, and tell which. No transaction may be open.
+
+        It waits for other transactions as little as an offer does. Raises `Uncertain` when the database went while it
+        was committing.
+        """
+        ...
+
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         """Insert every row that the database takes, and tell what became of the others.
 
@@ -71,8 +81,12 @@ class Session(Protocol):
         """
         ...
 
+    def attempt(self) -> AbstractContextManager[Callable[[], None]]:
+        """A part of a transaction, which begins here if there is none: the block gets what undoes it so far."""
+        ...
+
     def commit(self) -> None:
-        """Keep what was done since the last commit. When it returns, it is safe."""
+        """Keep what was done since the last commit. When it returns, it is safe; `Uncertain` is as in `insert`."""
         ...
 
     def rollback(self) -> None:
@@ -128,7 +142,7 @@ class Outbox(Protocol):
         ...
 
 
-class Connection(Session, Notes, Outbox, Protocol):
+class Connection(Session, Notes, Outbox, CommandBook, Protocol):
     """All that a session can do."""
 
 

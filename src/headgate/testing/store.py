@@ -120,6 +120,44 @@ class StoreContract:
         session.commit()
         assert self.rows("places", "place", session) == [("1",)]
 
+    def test_what_is_inserted_is_there_at_once(self, store: Store, session: Connection) -> None:
+        assert session.insert(page("T|1||5|x\\y", "P|5|Here"))
+        assert not session.is_open
+        session.rollback()
+        with another(store) as other:
+            assert self.rows("things", "thing, note", other) == [("1", "x\\y")]
+
+    def test_of_an_insert_with_one_bad_row_nothing_is_there(self, store: Store, session: Connection) -> None:
+        assert session.insert(page("P|1|a"))
+        assert not session.insert(page("P|2|b", "P|1|again"))
+        assert not session.insert(page("P|3|b", "T|1||99|x"))
+        assert not session.is_open
+        assert session.insert(page("P|4|c"))
+        with another(store) as other:
+            assert self.rows("places", "place", other) == [("1",), ("4",)]
+
+    def test_more_than_fits_into_any_buffer_is_inserted(self, session: Connection) -> None:
+        names = ["x" * 60_000 for _ in range(300)]
+        assert session.insert(page(*(f"P|{number}|{name}" for number, name in enumerate(names))))
+        assert self.rows("places", "name", session) == [(name,) for name in names]
+
+    def test_an_attempt_is_undone_apart_from_the_rest(self, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        with session.attempt() as undo:
+            assert session.offer(page("P|2|b"))
+            sort(session, page("P|3|c", "P|1|again"), {})
+            undo()
+            assert session.offer(page("P|2|again"))
+            undo()
+            assert session.offer(page("P|4|d"))
+        session.commit()
+        assert self.rows("places", "place", session) == [("1",), ("4",)]
+        with session.attempt() as undo:
+            assert session.offer(page("P|5|a"))
+        assert session.is_open
+        session.commit()
+        assert self.rows("places", "place", session) == [("1",), ("4",), ("5",)]
+
     def test_sorting_tells_each_row_that_is_refused(self, session: Connection) -> None:
         assert session.offer(page("P|1|a"))
         found = page("T|1|7|1|ok", "T|1|8|1|again", "T|2|7|1|tag", "T|3||9|nowhere", "T|4|||fine", "A|3|1|", "A|4|1|")

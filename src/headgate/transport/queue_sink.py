@@ -34,10 +34,11 @@ class QueueBasedMessageSink(Generic[T]):
         self.max_size = max_size
         self.dropped = 0  # how many had to go before anybody read them
         self._age = None if max_age_seconds is None else int(max_age_seconds * 1e9)
-        self._codec: MessageSerializer[T] = serializer or JsonCodec()
+        self.serializer: MessageSerializer[T] = serializer or JsonCodec()
         self._clock = clock
         self._waiting: deque[Message[bytes]] = deque()
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<QueueBasedMessageSink: {len(self)} waiting, {self.dropped} dropped>"
@@ -49,20 +50,45 @@ class QueueBasedMessageSink(Generic[T]):
 
     def publish_messages(self, messages: Sequence[Message[T]]) -> None:
         """Keep a batch. Values are encoded now: one that cannot be is a `CodecError`, and nothing is kept."""
-        encoded: list[Any] = [replace(message, value=self._codec.encode(message.value)) for message in messages]
+        encoded: list[Any] = [replace(message, value=self.serializer.encode(message.value)) for message in messages]
         with self._lock:
             self._waiting.extend(encoded)
-            for _ in range(len(self._waiting) - self.max_size):
-                self._waiting.popleft()
-                self.dropped += 1
+            self._drop_oldest()
+        for tell in self._listeners:
+            tell()
 
     def drain(self, limit: int | None = None) -> list[Message[T]]:
         """What waits, oldest first; it waits no longer."""
+        messages: list[Any] = self.take(limit)
+        return [replace(message, value=self.serializer.decode(message.value)) for message in messages]
+
+    def take(self, limit: int | None = None) -> list[Message[bytes]]:
+        """The same with the values as bytes, for those who hand them on."""
         with self._lock:
             self._drop_old()
             count = len(self._waiting) if limit is None else min(limit, len(self._waiting))
-            messages: list[Any] = [self._waiting.popleft() for _ in range(count)]
-        return [replace(message, value=self._codec.decode(message.value)) for message in messages]
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def give_back(self, messages: Sequence[Message[bytes]]) -> None:
+        """What was taken and could not be handed on waits again, before everything else."""
+        with self._lock:
+            self._waiting.extendleft(reversed(messages))
+            self._drop_oldest()
+        for tell in self._listeners:
+            tell()
+
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Call this, in the publisher's thread, when something waits. It must not raise or wait."""
+        self._listeners.append(tell)
+
+    def leave(self, tell: Callable[[], None]) -> None:
+        """Call it no longer."""
+        self._listeners = [other for other in self._listeners if other != tell]
+
+    def _drop_oldest(self) -> None:
+        for _ in range(len(self._waiting) - self.max_size):
+            self._waiting.popleft()
+            self.dropped += 1
 
     def _drop_old(self) -> None:
         if self._age is not None:

@@ -1,6 +1,7 @@
 """The answers of an ingest interface, as seed systems know them: `status`, `message`, `entity` and `line`."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from headgate.core.codec import encode_json
@@ -11,10 +12,12 @@ from headgate.errors import HeadgateError
 from headgate.interface.boundary import render
 from headgate.interface.exchange import PROBLEM, Request, Response, json
 
+_JSON = (int, str, type(None))  # what is in an answer as it is
+
 
 def accepted(entity: str, key: list[Value], now: float, **more: object) -> Response:
     """One message is kept."""
-    return json({"status": "success", "entity": entity, "id": _id(key), "timestamp": _time(now), **more})
+    return json({"status": "success", "entity": entity, "id": _id(key), "timestamp": _time(int(now)), **more})
 
 
 def refused(fault: Fault) -> Response:
@@ -63,9 +66,10 @@ def failure(error: HeadgateError, request: Request, report: Report | None = None
 
 
 def _id(key: list[Value]) -> object:
-    values = [value if isinstance(value, int | str | None) else text_of(value) for value in key]
+    values = [value if isinstance(value, _JSON) else text_of(value) for value in key]
     return values[0] if len(values) == 1 else values or None
 
 
-def _time(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@lru_cache(maxsize=1)
+def _time(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

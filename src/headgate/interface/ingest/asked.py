@@ -1,23 +1,21 @@
 """What a client asks for beside its messages: the parameters of an ingest request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from headgate.core.entity import Entity
-from headgate.errors import BadRequest, InvalidParameter
+from headgate.errors import InvalidParameter
 from headgate.interface.exchange import Request
+from headgate.interface.idempotency import key_of
 from headgate.interface.route import Parameter
 from headgate.runtime.ingest.intake import Intake
 from headgate.store.base import Duplicates
 
 T = TypeVar("T")
-_LONGEST_KEY = 255
 _YES_NO = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """The parameters of a request."""
 
     atomic: bool = False
@@ -36,7 +34,7 @@ class Asked:
 def asked(request: Request, intake: Intake) -> Asked:
     """What this request asks for. Raises an `InvalidParameter`."""
     if not request.scope["query_string"]:  # most ask for nothing
-        return Asked(atomic=intake.terms.atomic, entity=intake.only, key=_key(request))
+        return Asked(atomic=intake.terms.atomic, entity=intake.only, key=key_of(request))
     if unknown := request.query.keys() - _NAMES:
         raise InvalidParameter(f"{min(unknown)[:80]!r} is unknown here; there are {', '.join(sorted(_NAMES))}")
     mode = _one_of(request, "mode", {"best_effort": False, "atomic": True})
@@ -47,7 +45,7 @@ def asked(request: Request, intake: Intake) -> Asked:
         dry_run=bool(_one_of(request, "dry_run", _YES_NO)),
         entity=_entity(request, intake),
         every=every is not False,
-        key=_key(request),
+        key=key_of(request),
     )
 
 
@@ -71,13 +69,6 @@ def _entity(request: Request, intake: Intake) -> Entity | None:
     return entity
 
 
-def _key(request: Request) -> str | None:
-    key = request.header("idempotency-key")
-    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        raise BadRequest(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
-    return key
-
-
 PARAMETERS = [
     Parameter("mode", "Keep what is good, or all or nothing.", {"type": "string", "enum": ["best_effort", "atomic"]}),
     Parameter(
@@ -91,5 +82,4 @@ PARAMETERS = [
 PROGRESS = Parameter(
     "progress", "An event for each message, or for each piece.", {"type": "string", "enum": ["line", "batch"]}
 )
-KEY = Parameter("Idempotency-Key", "The same key gets the same answer.", {"type": "string"}, place="header")
 _NAMES = {parameter.name for parameter in [*PARAMETERS, PROGRESS]}

@@ -27,6 +27,8 @@ class Form:
 
 def media_of(content_type: str | None) -> str:
     """The type of a body, as one of those that are read here."""
+    if content_type == TEXT:
+        return TEXT
     media = (content_type or "").split(";")[0].strip().lower()
     if media in _UNTOLD:
         return TEXT

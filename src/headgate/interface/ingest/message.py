@@ -2,11 +2,11 @@
 
 import hashlib
 import time
-from functools import cached_property
+from collections.abc import Awaitable
 
 from headgate.core.codec import decode_json
 from headgate.core.cut import Piece
-from headgate.core.entity import Fault, Record, Value
+from headgate.core.entity import Fault, Layout, Record, Value
 from headgate.core.page import Page
 from headgate.errors import BodyTooLarge, UnsupportedMedia
 from headgate.interface.exchange import Request, Response
@@ -29,20 +29,23 @@ async def message(request: Request, intake: Intake) -> Response:
     media = media_of(request.header("content-type"))
     if media == CSV:
         raise UnsupportedMedia("one message is a line or a JSON object; send CSV to /batch")
-    body = await _body(request)
+    encoding = request.header("content-encoding")
+    body = await (request.body() if encoding is None else _unpacked(request, encoding))
     found = _line(body, intake) if media == TEXT else _record(body, wanted, intake)
     if isinstance(found, Fault):
         return await _turned_away(found, wanted, intake)
-    if not wanted.is_whole:
-        return await _grouped(found, wanted, intake)
-    fingerprint = hashlib.sha256(f"{media} {request.scope['query_string'].decode('latin-1')}\n".encode() + body)
-    return await _alone(found, wanted, intake, fingerprint.hexdigest())
+    if wanted.is_whole:
+        fingerprint = hashlib.sha256(f"{media} {request.scope['query_string'].decode('latin-1')}\n".encode() + body)
+        return await _alone(found, wanted, intake, fingerprint.hexdigest())
+    outcome = await found.kept(wanted)
+    if isinstance(outcome, Fault):
+        return await _turned_away(outcome, wanted, intake)
+    identity = found.identity()
+    _count(identity, outcome, intake)
+    return _accepted(identity, outcome)
 
 
-async def _body(request: Request) -> bytes:
-    encoding = request.header("content-encoding")
-    if encoding is None:
-        return await request.body()
+async def _unpacked(request: Request, encoding: str) -> bytes:
     parts: list[bytes] = []
     async for piece in unpacked(request.chunks(), encoding):
         parts.append(piece)
@@ -56,18 +59,16 @@ class _Line:
 
     def __init__(self, line: bytes, intake: Intake) -> None:
         self.line = line
-        layout = intake.lines.layout(line)
-        self.generated = layout is not None and intake.is_generated(layout.entity)
+        self.generated = intake.generates and _is_generated(intake.lines.layout(line), intake)
         self._intake = intake
 
     @property
     def page(self) -> Page:
         return self._intake.lines.read(Piece(self.line, 1))
 
-    async def kept(self, wanted: Asked) -> Kept | Fault:
-        return await self._intake.line_group(wanted.duplicates, generated=self.generated).keep(self.line)
+    def kept(self, wanted: Asked) -> Awaitable[Kept | Fault]:
+        return self._intake.line_group(wanted.duplicates, generated=self.generated).keep(self.line)
 
-    @cached_property
     def identity(self) -> tuple[str, list[Value]]:
         return self._intake.lines.identity(self.line.decode().removeprefix("\ufeff"))
 
@@ -84,12 +85,15 @@ class _Object:
     def page(self) -> Page:
         return self._intake.objects.page([self.record])
 
-    async def kept(self, wanted: Asked) -> Kept | Fault:
-        return await self._intake.record_group(wanted.duplicates, generated=self.generated).keep(self.record)
+    def kept(self, wanted: Asked) -> Awaitable[Kept | Fault]:
+        return self._intake.record_group(wanted.duplicates, generated=self.generated).keep(self.record)
 
-    @cached_property
     def identity(self) -> tuple[str, list[Value]]:
         return self.record.entity.name, list(self.record.key)
+
+
+def _is_generated(layout: Layout | None, intake: Intake) -> bool:
+    return layout is not None and intake.is_generated(layout.entity)
 
 
 def _line(body: bytes, intake: Intake) -> _Line | Fault:
@@ -108,16 +112,11 @@ def _record(body: bytes, wanted: Asked, intake: Intake) -> _Object | Fault:
     return found if isinstance(found, Fault) else _Object(found, intake)
 
 
-async def _grouped(found: _Line | _Object, wanted: Asked, intake: Intake) -> Response:
-    outcome = await found.kept(wanted)
-    await _note(found, outcome, intake)
-    return _response(found, outcome)
-
-
 async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerprint: str) -> Response:
     """A transaction of its own, with the answer if that is to be remembered."""
     database, memory = intake.database, intake.memory
     keeping = intake.keeping(wanted.duplicates)
+    dry = {"dry_run": True} if wanted.dry_run else {}
 
     def work(session: Connection) -> tuple[Response, Kept | Fault | None]:
         key = None if wanted.dry_run else wanted.key
@@ -125,7 +124,10 @@ async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerpr
             return replayed(same(first, fingerprint)), None
         settled = keeping.keep(session, found.page, with_ids=found.generated)
         [outcome] = outcomes(settled, 1)
-        response = _response(found, outcome, **({"dry_run": True} if wanted.dry_run else {}))
+        if isinstance(outcome, Fault):
+            response = answers.refused(outcome)
+        else:
+            response = _accepted(found.identity(), outcome, **dry)
         if key:
             memory.end(session, key, Answer(response.status, response.body, fingerprint))
         if not wanted.dry_run:
@@ -135,36 +137,37 @@ async def _alone(found: _Line | _Object, wanted: Asked, intake: Intake, fingerpr
     async with database.session() as session:
         response, outcome = await database.run(work, session)
     if outcome is not None and not wanted.dry_run:
-        await _note(found, outcome, intake)
+        if isinstance(outcome, Fault):
+            await _note(outcome, intake)
+        else:
+            _count(found.identity(), outcome, intake)
         intake.posted()
     return response
 
 
 async def _turned_away(fault: Fault, wanted: Asked, intake: Intake) -> Response:
-    """What is no message never sees the database."""
     if not wanted.dry_run:
-        await _note(None, fault, intake)
+        await _note(fault, intake)
     return answers.refused(fault)
 
 
-async def _note(found: _Line | _Object | None, outcome: Kept | Fault, intake: Intake) -> None:
-    """Tell everybody who wants to know what became of a message."""
-    if isinstance(outcome, Fault):
-        await intake.bury_one(outcome)
-        intake.count_one(outcome.entity, "error")
-        intake.log_refused([outcome])
-    elif found is not None:
-        intake.count_one(found.identity[0], "duplicate" if outcome.skipped else "success")
+async def _note(fault: Fault, intake: Intake) -> None:
+    """Tell everybody who wants to know of a message that is refused."""
+    await intake.bury_one(fault)
+    intake.count_one(fault.entity, "error")
+    intake.log_refused([fault])
 
 
-def _response(found: _Line | _Object, outcome: Kept | Fault, **more: object) -> Response:
-    if isinstance(outcome, Fault):
-        return answers.refused(outcome)
-    entity, key = found.identity
-    if outcome.id is not None:
-        key = [outcome.id]
-    if outcome.skipped:
+def _count(identity: tuple[str, list[Value]], kept: Kept, intake: Intake) -> None:
+    intake.count_one(identity[0], "duplicate" if kept.skipped else "success")
+
+
+def _accepted(identity: tuple[str, list[Value]], kept: Kept, **more: object) -> Response:
+    entity, key = identity
+    if kept.id is not None:
+        key = [kept.id]
+    if kept.skipped:
         more["duplicate"] = True
-    if outcome.updated:
+    if kept.updated:
         more["updated"] = True
     return answers.accepted(entity, key, time.time(), **more)

@@ -7,8 +7,9 @@ from typing import Any
 from headgate.core.entity_schema import entity_schema
 from headgate.core.wire import JSON, NDJSON
 from headgate.interface.exchange import Request, Response
+from headgate.interface.idempotency import KEY
 from headgate.interface.ingest.answers import failure
-from headgate.interface.ingest.asked import KEY, PARAMETERS, PROGRESS
+from headgate.interface.ingest.asked import PARAMETERS, PROGRESS
 from headgate.interface.ingest.batch import batch
 from headgate.interface.ingest.forms import CSV, TEXT
 from headgate.interface.ingest.message import message
@@ -26,11 +27,19 @@ def ingest_routes(intake: Intake) -> list[Route]:
     async def one(request: Request) -> Response:
         if intake.terms.most_bytes is not None:
             request.limit = intake.terms.most_bytes
-        return await _timed(message(request, intake), intake)
+        began = time.monotonic()
+        try:
+            return await message(request, intake)
+        finally:
+            intake.count_request(time.monotonic() - began)
 
     async def many(request: Request) -> Response:
         whole_limit, request.limit = request.limit, _most_bytes(intake)
-        return await _timed(batch(request, intake, whole_limit), intake)
+        began = time.monotonic()
+        try:
+            return await batch(request, intake, whole_limit)
+        finally:
+            intake.count_request(time.monotonic() - began)
 
     async def endless(request: Request) -> Response:
         whole_limit, request.limit = request.limit, _UNBOUNDED
@@ -68,14 +77,6 @@ def ingest_routes(intake: Intake) -> list[Route]:
             Answer(200, "Events tell what became of each message, and the last one of all.", {EVENTS: _TEXT}),
         ),
     ]
-
-
-async def _timed(work: Awaitable[Response], intake: Intake) -> Response:
-    began = time.monotonic()
-    try:
-        return await work
-    finally:
-        intake.count_request(time.monotonic() - began)
 
 
 def _most_bytes(intake: Intake) -> int:

@@ -136,12 +136,22 @@ class Database:
                 return session
             await self.run(session.close)
         try:
-            session = await self.run(self.store.connect)
+            session = await self._connect()
         except Unavailable as error:
             self._note(error)
             raise
         self.trouble = None
         return session
+
+    async def _connect(self) -> Connection:
+        made: list[Connection] = []
+        try:
+            await self.run(lambda: made.append(self.store.connect()))
+        except asyncio.CancelledError:
+            for session in made:  # nobody is there any more to have it
+                await self.run(session.close)
+            raise
+        return made[0]
 
     async def _is_alive(self, session: Connection) -> bool:
         try:

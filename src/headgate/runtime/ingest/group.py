@@ -4,13 +4,13 @@ There is no timer: while one group is being committed the next one gathers.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from headgate.core.entity import Fault
 from headgate.core.page import Page
-from headgate.errors import Busy, HeadgateError, Unavailable
+from headgate.errors import Busy, HeadgateError, Unavailable, Uncertain
 from headgate.runtime.ingest.database import Database
 from headgate.runtime.ingest.keeping import Keeping
 from headgate.runtime.ingest.settled import Settled
@@ -30,10 +30,6 @@ class Kept:
     id: int | None = None  # the key that the database made
     skipped: bool = False
     updated: bool = False
-
-
-class _Uncertain(Exception):
-    """The database went while it was committing: nobody knows what is kept."""
 
 
 class Group(Generic[M]):
@@ -57,15 +53,15 @@ class Group(Generic[M]):
     def __repr__(self) -> str:
         return f"<Group: {len(self._waiting)} messages waiting>"
 
-    async def keep(self, message: M) -> Kept | Fault:
-        """Keep one message. May raise a `HeadgateError`."""
+    def keep(self, message: M) -> Awaitable[Kept | Fault]:
+        """Keep one message. May raise a `HeadgateError`, also when it is awaited."""
         if len(self._waiting) >= MOST_WAITING:
             raise Busy(f"{len(self._waiting)} messages wait for the database; come again in a moment")
         reply: asyncio.Future[Kept | Fault] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, reply))
         if self._task is None or self._task.done():
             self._task = self._tasks.start("commit messages", self._run())
-        return await reply
+        return reply
 
     async def _run(self) -> None:
         try:
@@ -93,8 +89,8 @@ class Group(Generic[M]):
     async def _kept(self, messages: Sequence[M]) -> list[Kept | Fault]:
         try:
             return await self._attempt(messages)
-        except _Uncertain as error:
-            raise Unavailable(f"the database went while it was committing, and this may be kept: {error}") from None
+        except Uncertain:
+            raise
         except Unavailable:
             return await self._attempt(messages)  # a session that idled may have been dead for long
 
@@ -104,11 +100,7 @@ class Group(Generic[M]):
 
     def _work(self, session: Connection, messages: Sequence[M]) -> list[Kept | Fault]:
         page = self._read(messages)
-        settled = self._keeping.keep(session, page, with_ids=self._with_ids)
-        try:
-            session.commit()
-        except Unavailable as error:
-            raise _Uncertain(str(error)) from None
+        settled = self._keeping.keep_and_commit(session, page, with_ids=self._with_ids)
         return outcomes(settled, len(messages))
 
     def _refuse(self, batch: Sequence[tuple[M, asyncio.Future[Kept | Fault]]], error: HeadgateError) -> None:

@@ -62,6 +62,7 @@ class Intake:
         self._stats, self._tasks = stats, tasks
         self._relay, self._dead_letters = relay, dead_letters
         self._generated = {e.name for e in entities if e.storage is not None and e.storage.generated}
+        self.generates = bool(self._generated)
         self._line_groups: dict[tuple[Duplicates | None, bool], Group[bytes]] = {}
         self._record_groups: dict[tuple[Duplicates | None, bool], Group[Record]] = {}
         self._log = _Sample(_LOGGED, _LOGGED_WITHIN, time.monotonic)

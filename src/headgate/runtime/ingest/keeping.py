@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from headgate.core.page import Page
+from headgate.core.page import Page, RecordPage
+from headgate.runtime.ingest.families import sort_families
 from headgate.runtime.ingest.settled import Settled, settle
 from headgate.store.base import Connection, Duplicates, Outcome
 
@@ -31,12 +32,29 @@ class Keeping:
             return settle(page, _GOOD)
         if not with_ids and not self.doubts and (settled := self.offer(session, page)):
             return settled
-        sorted_ = self._sort(session, page, waits=True)
-        assert sorted_ is not None
-        return sorted_
+        return self._sorted(session, page)
+
+    def keep_and_commit(self, session: Connection, page: Page, *, with_ids: bool = False) -> Settled:
+        """Keep a page in a transaction of its own. May raise `Uncertain`."""
+        if with_ids or self.doubts or self.beside or not page.rows:
+            settled = self.keep(session, page, with_ids=with_ids)
+        elif session.insert(page):
+            return settle(page, _GOOD)
+        else:
+            settled = self._sorted(session, page)
+        session.commit()
+        return settled
+
+    def _sorted(self, session: Connection, page: Page) -> Settled:
+        settled = self._sort(session, page, waits=True)
+        assert settled is not None
+        return settled
 
     def _sort(self, session: Connection, page: Page, *, waits: bool) -> Settled | None:
-        outcome = session.sort(page, self.duplicates, waits=waits)
+        if isinstance(page, RecordPage) and page.has_families:
+            outcome = sort_families(session, page, self.duplicates, waits=waits)
+        else:
+            outcome = session.sort(page, self.duplicates, waits=waits)
         if outcome is None:
             return None
         self.doubts = bool(outcome.faults or outcome.skipped or outcome.updated)

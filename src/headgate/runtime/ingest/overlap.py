@@ -87,14 +87,9 @@ class Overlap:
 
     async def _keep(self, early: Early) -> Settled:
         if early.session is not None:
-            return await self._database.run(self._keep_and_commit, early.session, early.page)
+            return await self._database.run(self._keeping.keep_and_commit, early.session, early.page)
         async with self._database.session() as session:
-            return await self._database.run(self._keep_and_commit, session, early.page)
-
-    def _keep_and_commit(self, session: Connection, page: Page) -> Settled:
-        settled = self._keeping.keep(session, page)
-        session.commit()
-        return settled
+            return await self._database.run(self._keeping.keep_and_commit, session, early.page)
 
 
 class Whole:

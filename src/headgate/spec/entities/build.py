@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headgate.core.entity import Entity, Field, ForeignKey, Kind, Layout, Storage
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.entities.fields import fields_of
 from headgate.spec.entities.grammar import EntitySpec, ForeignKeySpec, PrimaryKeySpec
 from headgate.spec.entities.inherit import Placed, Whole
 from headgate.spec.entities.names import is_reserved, kind_of
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from headgate.core.entity import DELIMITER, LARGEST_INTEGER, MOST_DIGITS, SMALLEST_INTEGER, Field, Kind
 from headgate.core.kinds import explain, text_of
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.entities.grammar import FieldSpec, OverrideSpec
 from headgate.spec.entities.inherit import Placed, Whole
 from headgate.spec.entities.names import is_reserved, kind_of
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
 
 _LIMITS: Mapping[str, tuple[Kind, str]] = {
     "max_length": (Kind.TEXT, "texts"),

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.entities.grammar import FieldSpec, ForeignKeySpec, OverrideSpec, PrimaryKeySpec
 from headgate.spec.entities.read import Files, Written
 from headgate.spec.tree import Mark, Path, quoted
-from headgate.spec.words import nearest
 
 T = TypeVar("T")
 N = TypeVar("N", FieldSpec, OverrideSpec)

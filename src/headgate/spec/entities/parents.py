@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from headgate.core.entity import Computed, Derivation, Entity, Field, Kind, Transform
+from headgate.core.nearest import nearest
 from headgate.errors import Problem
 from headgate.spec.entities.build import Built
 from headgate.spec.entities.grammar import ComputedFromSpec, FieldSpec, RepeatedForSpec
 from headgate.spec.entities.inherit import Placed
 from headgate.spec.tree import Mark, Path, quoted
-from headgate.spec.words import nearest
 
 
 @dataclass(frozen=True, slots=True)

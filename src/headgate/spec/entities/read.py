@@ -8,10 +8,9 @@ from headgate.errors import Problem
 from headgate.spec import check
 from headgate.spec.entities import v1
 from headgate.spec.entities.grammar import EntityFile, EntitySpec
+from headgate.spec.files import yaml_files
 from headgate.spec.load import load_tree
-from headgate.spec.tree import Mark, Node, Scalar, find, quoted, value_mark
-
-MOST_FILES = 1000
+from headgate.spec.tree import Mark, Node, Scalar, find, value_mark
 
 _NAMES = (("entity", "name"), ("metadata", "name"))
 _TABLES = (("entity", "persistence", "database", "conformant_table"), ("spec", "persistence", "table"))
@@ -49,28 +48,13 @@ def read(places: Iterable[tuple[Path, Mark]]) -> Files:
     problems: list[Problem] = []
     trees: list[Node] = []
     for path, mark in places:
-        for file in _files(path, mark, problems):
+        for file in yaml_files(path, mark, problems):
             tree, wrong = load_tree(file)
             problems.extend(wrong)
             if tree is not None:
                 trees.append(tree)
                 written.extend(_written(tree, problems))
     return Files(tuple(written), tuple(problems), _texts(trees, _NAMES), _texts(trees, _TABLES))
-
-
-def _files(path: Path, mark: Mark, problems: list[Problem]) -> Iterator[Path]:
-    files = [path]
-    if path.is_dir():
-        visible = (file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and file.name[0] != ".")
-        files = sorted(visible)[: MOST_FILES + 1]
-    if not files:
-        problems.append(mark.problem(f"there is no .yaml file in the folder {quoted(str(path))}"))
-    if len(files) > MOST_FILES:
-        problems.append(mark.problem(f"the folder {quoted(str(path))} holds more than {MOST_FILES} files"))
-    elif path.exists():
-        yield from files
-    else:
-        problems.append(mark.problem(f"there is no file or folder {quoted(str(path))}"))
 
 
 def _written(tree: Node, problems: list[Problem]) -> Iterator[Written]:

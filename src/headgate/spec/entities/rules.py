@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from headgate.core.entity import Entity, Kind
+from headgate.core.nearest import nearest
 from headgate.core.table import in_order
 from headgate.errors import Problem, SchemaRefusal
 from headgate.spec.entities.build import Built
@@ -10,7 +11,6 @@ from headgate.spec.entities.grammar import ForeignKeySpec
 from headgate.spec.entities.inherit import Placed
 from headgate.spec.entities.read import Files, Written
 from headgate.spec.tree import Mark, quoted
-from headgate.spec.words import nearest
 
 _TABLE = ("persistence", "database", "conformant_table")
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -11,10 +12,13 @@ from psycopg.pq import TransactionStatus
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import copy_statement, in_order
-from headgate.errors import StorageFull, Unavailable
+from headgate.errors import StorageFull, Unavailable, Uncertain
 from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.command_table import CommandTable
 from headgate.store.postgresql.failures import failure, is_held, is_race, told, translated
+from headgate.store.postgresql.sieve import keys_alone, repeated, without
 from headgate.store.postgresql.stage import Stage
+from headgate.store.postgresql.wire import Exchange
 
 _ATTEMPTS = 5  # at a block that others are in the way of
 _THOROUGH = 2  # how many of them suppose that who took a key did so meanwhile
@@ -23,7 +27,7 @@ _BEGIN = b"BEGIN; SET CONSTRAINTS ALL IMMEDIATE"
 _PATIENCE, _CALM = b"SET LOCAL lock_timeout = '1s'", b"SET LOCAL lock_timeout = 0"
 
 
-class PostgreSQLSession:
+class PostgreSQLSession(CommandTable):
     """A connection to the server."""
 
     def __init__(
@@ -35,6 +39,7 @@ class PostgreSQLSession:
         self._connection, self._where, self._prepared = connection, where, prepared
         self._version = -1
         self._hurries = False  # this transaction does not wait for others for long
+        self._sieves = True  # of what is sorted, lately, there was nothing to say but that it is there
         self._stages: dict[str, Stage] = {}  # by entity, parents first
 
     def __repr__(self) -> str:
@@ -46,23 +51,46 @@ class PostgreSQLSession:
 
     def offer(self, block: Block) -> bool:
         with self._translated():
-            # What is alone in its transaction needs no savepoint: each saves a way to the server and back.
-            alone = not self.is_open
-            self._begin(b"; " + _PATIENCE)
-            if not alone:
-                self._connection.execute(b"SAVEPOINT offer; " + _PATIENCE)
-            try:
-                for rows in self._ordered(block.rows):
-                    self._copy(copy_statement(rows.layout, self._stages[rows.layout.entity].table), rows)
-            except psycopg.Error as error:
-                if failure(error, self._where) is not None:
-                    raise
-                self._connection.execute(b"ROLLBACK" if alone else b"ROLLBACK TO offer; RELEASE offer")
+            if not self.is_open:
+                self._hurries = self._copied_alone(block)
+                return self._hurries
+            self._begin()
+            taken = self._copied(block, b"SAVEPOINT offer; " + _PATIENCE, b"RELEASE offer; " + _CALM)
+            if not taken:
+                self._connection.execute(b"ROLLBACK TO offer; RELEASE offer")
+        return taken
+
+    def insert(self, block: Block) -> bool:
+        with self._translated():
+            return self._copied_alone(block, b"COMMIT")
+
+    def _copied_alone(self, block: Block, after: bytes = b"") -> bool:
+        """Copy into a transaction that begins with it, and needs no savepoint."""
+        self._prepare()
+        taken = self._copied(block, _BEGIN + b"; " + _PATIENCE, after)
+        if not taken and self.is_open:
+            self._connection.execute(b"ROLLBACK")
+        return taken
+
+    def _copied(self, block: Block, before: bytes, after: bytes) -> bool:
+        """Copy the rows of a block into their tables, between these statements; False when a row is refused."""
+        rows = self._ordered(block.rows)
+        copies = [copy_statement(of.layout, self._stages[of.layout.entity].table).encode() for of in rows]
+        exchange = Exchange(self._connection.pgconn)
+        try:
+            exchange.run(b"; ".join([before, *copies, after]), [of.data for of in rows])
+        except psycopg.Error as error:
+            if failure(error, self._where) is None:
                 return False
-            self._hurries = alone
-            if not alone:
-                self._connection.execute(b"RELEASE offer; " + _CALM)
+            if after == b"COMMIT" and exchange.copied == len(rows):
+                self._check_certain(error)
+            raise
         return True
+
+    def _check_certain(self, error: psycopg.Error) -> None:
+        if self._connection.broken:
+            what = "went while it was committing, and this may be kept"
+            raise Uncertain(f"the database at {self._where} {what}: {told(error)}") from None
 
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:
         with self._translated():
@@ -71,7 +99,7 @@ class PostgreSQLSession:
             for attempt in range(_ATTEMPTS):
                 self._connection.execute(b"SAVEPOINT sort" if waits else b"SAVEPOINT sort; " + _PATIENCE)
                 try:
-                    outcome = self._sorted(groups, duplicates, thorough=attempt >= _THOROUGH)
+                    outcome = self._sorted(groups, duplicates, attempt)
                 except psycopg.Error as error:
                     if failure(error, self._where) is not None or not is_race(error):
                         raise
@@ -86,20 +114,58 @@ class PostgreSQLSession:
         raise AssertionError("the last attempt returns or raises")
 
     def _sorted(
-        self, groups: Mapping[str, Sequence[Rows]], duplicates: Mapping[str, Duplicates], *, thorough: bool
+        self, groups: Mapping[str, Sequence[Rows]], duplicates: Mapping[str, Duplicates], attempt: int
     ) -> Outcome:
         found: list[Outcome] = []
         for name, group in groups.items():
-            stage = self._stages[name]
+            stage, policy = self._stages[name], duplicates.get(name, Duplicates.ERROR)
+            # At a second attempt somebody is in the way, and the stage goes about it in the order of the keys.
+            sieves = self._sieves and policy is Duplicates.SKIP and attempt == 0
+            if sieves and (outcome := self._sieved(stage, group)):
+                found.append(outcome)
+                continue
             stage.empty(self._connection)
-            for rows in group:
-                self._copy(stage.copy_statement(rows.layout), rows)
-            found.append(stage.settle(self._connection, duplicates.get(name, Duplicates.ERROR), thorough=thorough))
+            self._copy([(stage.copy_statement(rows.layout), rows.data) for rows in group])
+            found.append(stage.settle(self._connection, policy, thorough=attempt >= _THOROUGH))
+            self._sieves = not (found[-1].faults or found[-1].updated)
         return _joined(found)
 
-    def _copy(self, statement: str, rows: Rows) -> None:
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            copy.write(rows.data)
+    def _sieved(self, stage: Stage, group: Sequence[Rows]) -> Outcome | None:
+        """Pass over rows whose keys are there and insert the others; None, and nothing done, when one is refused."""
+        keys = [data for rows in group if (data := keys_alone(rows, stage.key_columns)) is not None]
+        if not stage.key_columns or stage.storage.generated or len(keys) < len(group):
+            return None
+        self._connection.execute(b"SAVEPOINT sieve")
+        try:
+            stage.empty(self._connection)
+            self._copy([(stage.keys_statement(), data) for data in keys])
+            passed = set(stage.known(self._connection))
+            passed |= repeated(keys, stage.key_places, passed)
+            self._copy([(copy_statement(rows.layout, stage.table), without(rows, passed)) for rows in group])
+        except psycopg.Error as error:
+            if is_held(error) or failure(error, self._where) is not None:
+                raise
+            self._connection.execute(b"ROLLBACK TO sieve; RELEASE sieve")
+            return None
+        self._connection.execute(b"RELEASE sieve")
+        return Outcome(skipped=tuple(sorted(passed)))
+
+    def _copy(self, copies: Sequence[tuple[str, bytes]]) -> None:
+        statements = b"; ".join(statement.encode() for statement, _ in copies)
+        Exchange(self._connection.pgconn).run(statements, [data for _, data in copies])
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[], None]]:
+        with self._translated():
+            self._begin()
+            self._connection.execute(b"SAVEPOINT attempt")
+        yield self._undo_attempt
+        with self._translated():
+            self._connection.execute(b"RELEASE attempt")
+
+    def _undo_attempt(self) -> None:
+        with self._translated():
+            self._connection.execute(b"ROLLBACK TO attempt")
 
     def commit(self) -> None:
         with self._translated():
@@ -108,7 +174,11 @@ class PostgreSQLSession:
                 self._connection.execute(b"ROLLBACK")
                 raise Unavailable("the transaction had failed; nothing of it is kept")
             if self.is_open:
-                self._connection.execute(b"COMMIT")
+                try:
+                    self._connection.execute(b"COMMIT")
+                except psycopg.Error as error:
+                    self._check_certain(error)
+                    raise
 
     def rollback(self) -> None:
         with translated(self._where):
@@ -173,6 +243,30 @@ class PostgreSQLSession:
                 "DELETE FROM headgate_outbox WHERE stream = %s AND id = ANY(%s::bigint[])", (stream, list(ids))
             )
 
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(_marked(statement), values).fetchall()
+
+    def _done(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            self._begin()
+            cursor = self._connection.execute(_marked(statement), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _done_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        with self._translated():
+            self._begin()
+            marked = _marked(statement)
+            with self._connection.pipeline():
+                cursors = [self._connection.execute(marked, row) for row in rows]
+            return [cursor.rowcount for cursor in cursors]
+
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            with self._translated():
+                self._begin()
+                self._connection.cursor().executemany(_marked(statement), rows)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -185,20 +279,24 @@ class PostgreSQLSession:
             # Not about any row, or it would have been told there: somebody has to look at the database.
             raise Unavailable(f"the database at {self._where} cannot be used: {told(error)}") from None
 
-    def _begin(self, beside: bytes = b"") -> None:
+    def _begin(self) -> None:
         """Begin a transaction, if there is none; what goes on in one waits for others as long as it takes."""
         if self.is_open:
             if self._hurries:
                 self._connection.execute(_CALM)
                 self._hurries = False
             return
+        self._prepare()
+        self._connection.execute(_BEGIN)
+
+    def _prepare(self) -> None:
+        """Have a stage for each of the entities, as they are now."""
         version, entities = self._prepared()
         if version != self._version:
             self._stages = {entity.name: Stage(entity, at) for at, entity in enumerate(in_order(entities))}
             for stage in self._stages.values():
                 stage.create(self._connection)
             self._version = version
-        self._connection.execute(_BEGIN + beside)
 
     def _ordered(self, rows: Sequence[Rows]) -> list[Rows]:
         order = {name: at for at, name in enumerate(self._stages)}
@@ -209,6 +307,12 @@ class PostgreSQLSession:
         for found in rows:
             groups[found.layout.entity].append(found)
         return groups
+
+
+@lru_cache(256)
+def _marked(statement: str) -> bytes:
+    """A statement with the marks for values that psycopg knows."""
+    return statement.replace("%", "%%").replace("?", "%s").encode()
 
 
 def _joined(found: Sequence[Outcome]) -> Outcome:

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 
 from headgate.core.entity import Entity, ForeignKey
 from headgate.core.table import Column, Dialect, Table, create, in_order, migrate, quoted, table_of
+from headgate.store.command_table import INDEXES
+from headgate.store.command_table import table as command_table
 from headgate.store.likeness import found_foreign_keys, found_key, found_unique
 
-OWN_TABLES = """
+_COMMANDS = command_table("TEXT", "INTEGER PRIMARY KEY AUTOINCREMENT", "REAL", "BLOB")
+OWN_TABLES = f"""
 CREATE TABLE IF NOT EXISTS headgate_notes (
     scope TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, written REAL NOT NULL, PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS headgate_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, key BLOB, value BLOB NOT NULL
 );
+{";".join([_COMMANDS, *INDEXES])};
 """
 _AFFINITIES = (
     ("INT", "INTEGER"),

@@ -3,16 +3,17 @@
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headgate.core.entity import Entity
 from headgate.core.rows import Rows
 from headgate.core.table import in_order
-from headgate.errors import StorageFull
+from headgate.errors import StorageFull, Unavailable, Uncertain
 from headgate.store.base import Block, Duplicates, Outcome, Posted
+from headgate.store.command_table import CommandTable
 from headgate.store.references import falling
 from headgate.store.sqlite.cells import insert, parameters
 from headgate.store.sqlite.failures import translated
@@ -21,7 +22,7 @@ from headgate.store.sqlite.row import LinkedSorting, Sorting
 S = TypeVar("S", bound=Sorting)
 
 
-class SQLiteSession:
+class SQLiteSession(CommandTable):
     """A connection to the file, with at most one transaction."""
 
     def __init__(
@@ -52,6 +53,13 @@ class SQLiteSession:
             self._connection.execute("RELEASE offer")
         return True
 
+    def insert(self, block: Block) -> bool:
+        if taken := self.offer(block):
+            self.commit()
+        else:
+            self.rollback()
+        return taken
+
     def sort(self, block: Block, duplicates: Mapping[str, Duplicates], *, waits: bool = True) -> Outcome | None:  # noqa: ARG002 - nobody else can hold a row
         with self._translated():
             self._begin()
@@ -79,10 +87,26 @@ class SQLiteSession:
         self._connection.execute("RELEASE linked")
         return sorting.outcome()
 
-    def commit(self) -> None:
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[], None]]:
         with self._translated():
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
+            self._begin()
+            self._connection.execute("SAVEPOINT attempt")
+        yield self._undo_attempt
+        with self._translated():
+            self._connection.execute("RELEASE attempt")
+
+    def _undo_attempt(self) -> None:
+        with self._translated():
+            self._connection.execute("ROLLBACK TO attempt")
+
+    def commit(self) -> None:
+        try:
+            with self._translated():
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+        except Unavailable as error:
+            raise Uncertain(f"this may be kept: {error}") from None
 
     def rollback(self) -> None:
         with self._translated():
@@ -144,6 +168,25 @@ class SQLiteSession:
             self._connection.executemany(
                 "DELETE FROM headgate_outbox WHERE stream = ? AND id = ?", [(stream, found) for found in ids]
             )
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(statement, values).fetchall()
+
+    def _done(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            self._begin()
+            return self._connection.execute(statement, values).fetchall()
+
+    def _done_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        with self._translated():
+            self._begin()
+            return [self._connection.execute(statement, row).rowcount for row in rows]
+
+    def _done_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._translated():
+            self._begin()
+            self._connection.executemany(statement, rows)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

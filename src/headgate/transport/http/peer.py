@@ -1,8 +1,9 @@
 """The peers: the services that streams are read from, how they are asked, and what is wrong with them."""
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -10,8 +11,18 @@ import httpx2
 from headgate.core.message import Message
 from headgate.core.position import Position
 from headgate.errors import Unavailable
+from headgate.transport.http.guard import Network, guarded_async
 
 logger = logging.getLogger("headgate.transport.http")
+_BODY_SECONDS = 30.0  # for an answer that has begun to come
+
+
+class _TooLong(Exception):
+    pass
+
+
+class TooLong(Unavailable):
+    """The answer was cut: it was longer than this service takes."""
 
 
 class Peer:
@@ -25,6 +36,8 @@ class Peer:
         retry_seconds: float,
         answer_bytes: int,
         headers: Mapping[str, str],
+        compress: bool,
+        networks: Sequence[Network],
     ) -> None:
         self.timeout = timeout
         self.poll_seconds = poll_seconds
@@ -32,7 +45,11 @@ class Peer:
         self._answer_bytes = answer_bytes
         # A redirect could lead anywhere, so none is followed.
         self._client = httpx2.AsyncClient(
-            timeout=timeout, headers=dict(headers), follow_redirects=False, trust_env=False
+            timeout=timeout,
+            headers={"Accept-Encoding": "gzip" if compress else "identity", **headers},
+            follow_redirects=False,
+            trust_env=False,
+            transport=guarded_async(networks),
         )
         self.troubles: dict[str, str] = {}
         self._cursors: dict[tuple[str, str], Position] = {}
@@ -43,9 +60,13 @@ class Peer:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """One request. Raises `Unavailable` for a peer that cannot be reached or answers without end."""
         try:
-            async with self._client.stream(method, url, timeout=seconds, **request) as answer:
-                return answer.status_code, answer.headers, await self._bounded(answer)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            # The client's own timeout is one for each piece, and a body may come in pieces without end.
+            async with asyncio.timeout(seconds + _BODY_SECONDS):
+                async with self._client.stream(method, url, timeout=seconds, **request) as answer:
+                    return answer.status_code, answer.headers, await self._bounded(answer)
+        except _TooLong:
+            raise TooLong(str(self.ill(stream, f"{url} answers with more than {self._answer_bytes} bytes"))) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise self.ill(stream, f"{url} does not answer: {str(error) or type(error).__name__}") from None
 
     async def _bounded(self, answer: httpx2.Response) -> bytes:
@@ -53,7 +74,7 @@ class Peer:
         size = 0
         async for chunk in answer.aiter_bytes():
             if (size := size + len(chunk)) > self._answer_bytes:
-                raise httpx2.ReadError(f"its answer is over {self._answer_bytes} bytes")
+                raise _TooLong
             chunks.append(chunk)
         return b"".join(chunks)
 

@@ -3,21 +3,19 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from headgate.core.codec import JsonCodec
 from headgate.core.message import Message
 from headgate.core.position import At, Batch, Last, Newest, Oldest, Position, Since, Start
-from headgate.core.wire import BINARY, JSON, read_envelopes, unpack
-from headgate.errors import BadRequest, CodecError, PositionError, StreamClosed, Unavailable
+from headgate.errors import StreamClosed, Unavailable
 from headgate.transport.base import Delivery, StreamSettings
 from headgate.transport.bell import Bell, Deadline
-from headgate.transport.http.peer import Peer
+from headgate.transport.http.answer import ACCEPT, Answer, Garbage, Pace, read_answer
+from headgate.transport.http.peer import Peer, TooLong
 
 logger = logging.getLogger("headgate.transport.http")
+MOST = 10_000  # messages in one answer, as gates have it
 NOWHERE = Position("none", {})
-_JSON = JsonCodec()
 
 
 class HttpSource:
@@ -35,6 +33,8 @@ class HttpSource:
         self._uncommitted: list[Message[bytes]] = []
         self._missed = 0
         self._asking: asyncio.Task[None] | None = None
+        self._pace = Pace()
+        self._most = MOST  # messages in one answer
         self._closing = Bell()
         self.closed = False
 
@@ -97,13 +97,24 @@ class HttpSource:
             self._asking = None
 
     async def _ask(self, limit: int, wait: float) -> None:
-        """Ask the peer once. What is wrong with it is noted, and the next try waits a while."""
+        """Ask the peer once, and rest as long as is due. What is wrong with it is noted."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            await self._fetch(limit, wait)
+            found = await self._fetch(min(limit, self._most), wait)
+            self._most = min(2 * self._most, MOST)
+        except TooLong:
+            if self._most > 1:
+                self._most = max(1, min(limit, self._most) // 4)  # fewer at once may fit
+            else:
+                await asyncio.sleep(self._peer.retry_seconds)
         except Unavailable:
             await asyncio.sleep(min(wait, self._peer.retry_seconds))
+        else:
+            await asyncio.sleep(self._pace.after(found=found, asked=wait, took=clock() - began))
 
-    async def _fetch(self, limit: int, wait: float) -> None:
+    async def _fetch(self, limit: int, wait: float) -> bool:
+        """Ask once; whether there was something."""
         peer, stream = self._peer, self._stream
         status, headers, body = await peer.ask(
             "GET",
@@ -111,48 +122,29 @@ class HttpSource:
             stream=stream.name,
             seconds=wait + peer.timeout,
             params=self._parameters(limit, wait),
-            headers={"Accept": f"{BINARY}, {JSON};q=0.5"},
+            headers={"Accept": ACCEPT},
         )
-        if status not in (200, 204):
-            said = body[:200].decode("utf-8", "replace")
-            raise peer.ill(stream.name, f"{stream.url} answered {status}: {said}")
-        messages = self._understand(headers, body) if status == 200 else []
-        self._advance(headers)
-        self._pending.extend(messages)
+        try:
+            answer = read_answer(status, headers, body)
+        except Garbage as garbage:
+            raise peer.ill(stream.name, f"{stream.url} {garbage}") from None
+        self._take(answer)
         peer.well(stream.name)
+        return bool(answer.messages)
 
     def _parameters(self, limit: int, wait: float) -> dict[str, str]:
-        asked = {"limit": str(max(1, min(limit, 10_000))), "wait": f"{wait:.3f}"}
-        return asked if self._drains else asked | _starting(self._start)
+        asked = {"limit": str(max(1, limit)), "wait": f"{wait:.3f}"}
+        return asked if self._drains else asked | starting(self._start)
 
-    def _understand(self, headers: Mapping[str, str], body: bytes) -> Sequence[Message[bytes]]:
-        """The messages of an answer; one that cannot be read is logged, counted as missed and left out."""
-        try:
-            if headers.get("content-type", "").startswith(BINARY):
-                return unpack(body)
-            parsed = read_envelopes(body, _JSON)
-        except BadRequest as error:
-            raise self._garbage(error) from None
-        if bad := [item for item in parsed if isinstance(item, CodecError)]:
-            facts = {"stream": self._stream.name, "count": len(bad), "why": str(bad[0])}
+    def _take(self, answer: Answer) -> None:
+        if answer.bad:
+            facts = {"stream": self._stream.name, "count": len(answer.bad), "why": str(answer.bad[0])}
             logger.warning("messages left out", extra=facts)
-        self._missed += len(bad)
-        return [item for item in parsed if isinstance(item, Message)]
-
-    def _advance(self, headers: Mapping[str, str]) -> None:
-        missed = headers.get("headgate-missed", "0")
-        self._missed += int(missed) if missed.isdigit() else 0
-        text = headers.get("headgate-position")
-        if text is None or self._drains:
-            return
-        try:
-            self._fetched_to = Position.parse(text)
-        except PositionError as error:
-            raise self._garbage(error) from None
-        self._start = At(self._fetched_to)
-
-    def _garbage(self, error: Exception) -> Unavailable:
-        return self._peer.ill(self._stream.name, f"{self._stream.url} answered garbage: {error}")
+        self._missed += answer.missed + len(answer.bad)
+        self._pending.extend(answer.messages)
+        if answer.position is not None and not self._drains:
+            self._fetched_to = answer.position
+            self._start = At(answer.position)
 
     async def commit(self, position: Position) -> None:
         self._uncommitted.clear()
@@ -171,7 +163,8 @@ class HttpSource:
             self._peer.returned(self._stream.name).extend([*self._uncommitted, *self._pending])
 
 
-def _starting(start: Start) -> dict[str, str]:
+def starting(start: Start) -> dict[str, str]:
+    """The parameters of a poll that say where to start."""
     match start:
         case Oldest():
             return {"from": "oldest"}

@@ -1,12 +1,13 @@
 """The http transport itself: opens sources and sinks on streams of other services."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from headgate.core.position import Position, Start
 from headgate.errors import Unavailable
 from headgate.transport.base import Ability, Extent, StreamSettings
+from headgate.transport.http.guard import parse_networks
 from headgate.transport.http.peer import Peer
 from headgate.transport.http.sink import HttpSink
 from headgate.transport.http.source import NOWHERE, HttpSource
@@ -25,6 +26,8 @@ class HttpTransport:
         retry_seconds: float = 1.0,
         answer_bytes: int = 64 * 1024 * 1024,
         headers: Mapping[str, str] | None = None,
+        compress: bool = False,
+        networks: Sequence[str] = (),
     ) -> None:
         self._peer = Peer(
             timeout=timeout,
@@ -32,6 +35,8 @@ class HttpTransport:
             retry_seconds=retry_seconds,
             answer_bytes=answer_bytes,
             headers=headers or {},
+            compress=compress,
+            networks=parse_networks(networks),
         )
         self._sources: list[HttpSource] = []
         self._sinks: list[HttpSink] = []

@@ -85,7 +85,8 @@ class Cluster:
         wanted = stream.options.get("create")
         if wanted is None:
             return f"topic {name!r} does not exist; make it, or say `create: {{partitions: ..}}` on the stream"
-        topic = NewTopic(name, wanted["partitions"], wanted["replication"])
+        settings = {"cleanup.policy": "compact"} if wanted.get("compact") else {}
+        topic = NewTopic(name, wanted["partitions"], wanted["replication"], config=settings)
         try:
             self._admin.create_topics([topic])[name].result(PATIENCE)
         except KafkaException as error:

@@ -30,6 +30,7 @@ class Parcel:
         "batch",
         "deadline",
         "error",
+        "failed",
         "future",
         "handed",
         "loop",
@@ -49,7 +50,8 @@ class Parcel:
         self.handed = 0
         self.offsets = [-1] * len(batch)
         self.partitions = [0] * len(batch)
-        self.error: TransportError | None = None
+        self.error: TransportError | None = None  # the first one
+        self.failed: dict[int, TransportError] = {}
         self._left = len(batch)
         self._done = done
 
@@ -65,9 +67,13 @@ class Parcel:
             self._done.append(self)
 
     def fail(self, index: int, error: Any) -> None:
-        """One message did not make it; the first reason counts."""
-        if self.error is None:
-            self.error = translated(error, f"message {index} of {len(self.batch)} was not acknowledged")
+        """One message did not make it."""
+        self.refuse(index, translated(error, f"message {index} of {len(self.batch)} was not acknowledged"))
+
+    def refuse(self, index: int, error: TransportError) -> None:
+        """One message did not make it, for a reason that we know."""
+        self.error = self.error or error
+        self.failed[index] = error
 
     def arrived(self, count: int) -> None:
         """So many are settled, one way or the other."""
@@ -103,6 +109,8 @@ class Producer:
             parcel.loop.call_soon(self._hand_over)
         await parcel.future
         if parcel.error is not None:
+            if len(parcel.failed) < len(batch):
+                parcel.error.failed = parcel.failed
             raise parcel.error
         return parcel
 
@@ -141,13 +149,14 @@ class Producer:
                 parcel.fail(index, error.args[0])
                 self._settled_here(parcel, 1)
             except _NOT_A_RECORD as error:  # its sender is told, and the others' messages go on
-                parcel.error = parcel.error or TransportError(f"message {index} of {len(batch)}: {error}")
+                parcel.refuse(index, TransportError(f"message {index} of {len(batch)}: {error}"))
                 self._settled_here(parcel, 1)
         return True
 
     def _give_up(self, parcel: Parcel) -> None:
-        if parcel.error is None:
-            parcel.error = Unavailable("the local queue to Kafka stayed full; the brokers do not keep up or are away")
+        full = Unavailable("the local queue to Kafka stayed full; the brokers do not keep up or are away")
+        for index in range(parcel.handed, len(parcel.batch)):
+            parcel.refuse(index, full)
         self._settled_here(parcel, len(parcel.batch) - parcel.handed)
 
     def _settled_here(self, parcel: Parcel, count: int) -> None:

@@ -1,0 +1,134 @@
+"""The command interfaces of a gate: from the plan to desks, books, bookkeepers and routes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from headgate import __version__
+from headgate.core.command import Catalog, CommandType
+from headgate.core.json_schema import compile_schema
+from headgate.interface.command.office import Office
+from headgate.interface.command.routes import command_routes
+from headgate.interface.route import Route
+from headgate.runtime.command.book import Book
+from headgate.runtime.command.bookkeeper import Bookkeeper, Terms
+from headgate.runtime.command.desk import Desk
+from headgate.runtime.command.lanes import Lanes
+from headgate.runtime.ingest.database import Database
+from headgate.runtime.stats import CommandStats
+from headgate.runtime.stream import Stream
+from headgate.runtime.tasks import Tasks, cancel
+from headgate.spec.plan import CommandPlan, CommandTypePlan, InterfacePlan, Plan
+from headgate.store import open_store
+
+
+class Commands:
+    """All command interfaces of a gate, and the database that keeps their books."""
+
+    def __init__(self, tasks: Tasks, drained: Callable[[], Awaitable[object]]) -> None:
+        self.stats: dict[str, CommandStats] = {}
+        self.offices: list[Office] = []
+        self._tasks, self._drained = tasks, drained
+        self._database: Database | None = None
+        self._url = ""
+        self._began = time.monotonic()
+        self._working: list[asyncio.Task[Any]] = []
+
+    def __repr__(self) -> str:
+        return f"<Commands: {len(self.offices)} interfaces, {self._database!r}>"
+
+    async def become(self, plan: Plan, streams: Mapping[str, Stream]) -> None:
+        """Serve what this plan says. Raises a `HeadgateError`."""
+        await self._stop()
+        served = [interface for interface in plan.interfaces if interface.command is not None]
+        await self._use(plan.connections.database.url if any(_tracks(interface) for interface in served) else "")
+        for path in set(self.stats) - {interface.path for interface in served}:
+            del self.stats[path]
+        self.offices = [self._office(interface, plan, streams) for interface in served]
+
+    async def _use(self, url: str) -> None:
+        if url == self._url:
+            return
+        await self._let_go()
+        if url:
+            self._database = Database(open_store(url), ())
+            await self._database.open(self._tasks)
+        self._url = url
+
+    def _office(self, interface: InterfacePlan, plan: Plan, streams: Mapping[str, Stream]) -> Office:
+        command, path = interface.command, interface.path
+        assert command is not None
+        assert path is not None
+        lanes = Lanes(streams[interface.stream or ""], {low: streams[name] for low, name in command.lanes.items()})
+        stats = self.stats.setdefault(path, CommandStats())
+        book = self._book(path, command, lanes, streams)
+        return Office(
+            path,
+            plan.service.name,
+            plan.service.version or __version__,
+            _catalog(command, plan.commands),
+            Desk(path, lanes, book, stats, command.timeout),
+            command.max_batch,
+            lambda: time.monotonic() - self._began,
+            lambda: _troubles(lanes.streams.values()),
+            self._drained,
+        )
+
+    def _book(self, path: str, command: CommandPlan, lanes: Lanes, streams: Mapping[str, Stream]) -> Book | None:
+        if not command.track:
+            return None
+        assert self._database is not None
+        book = Book(path, self._database, self._tasks)
+        answers = [] if command.feedback is None else [streams[command.feedback]]
+        terms = Terms(path, command.keep)
+        book.bookkeeper = Bookkeeper(terms, self._database, lanes, answers, book.news, book.lease)
+        self._working.append(self._tasks.start(repr(book.bookkeeper), book.bookkeeper.run()))
+        return book
+
+    def routes(self) -> list[Route]:
+        """What the interfaces serve."""
+        return [route for office in self.offices for route in command_routes(office)]
+
+    async def _stop(self) -> None:
+        for task in self._working:
+            await cancel(task)
+        self._working.clear()
+
+    async def _let_go(self) -> None:
+        if self._database is not None:
+            database, self._database, self._url = self._database, None, ""
+            await database.close()
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._stop()
+        await self._let_go()
+
+
+def _tracks(interface: InterfacePlan) -> bool:
+    return interface.command is not None and interface.command.track
+
+
+def _troubles(streams: Iterable[Stream]) -> list[str]:
+    return [trouble for stream in streams if (trouble := stream.transport.trouble()) is not None]
+
+
+def _catalog(command: CommandPlan, types: Sequence[CommandTypePlan]) -> Catalog:
+    return Catalog(
+        [_command_type(kind) for kind in types],
+        closed=command.unknown_types == "refuse",
+        protocols=command.protocols,
+    )
+
+
+def _command_type(plan: CommandTypePlan) -> CommandType:
+    return CommandType(
+        plan.name,
+        plan.description,
+        plan.payload,
+        None if plan.payload is None else compile_schema(plan.payload, "payload"),
+        plan.protocols,
+        plan.expires,
+        plan.defaults,
+    )

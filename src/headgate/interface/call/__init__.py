@@ -1,0 +1,1 @@
+"""The http interface: a request goes to nodes, and what they make of it is the response."""

@@ -160,7 +160,8 @@ class Request:
 
     def done(self) -> None:
         """It is answered: its body is held no longer."""
-        self.outlive()()
+        if self._ends:
+            self.outlive()()
         if self._workload is not None and self._held is not None:
             self._workload.end(self._held)
             self._held = None

@@ -387,6 +387,12 @@ def _paths(interfaces: Sequence[InterfaceSpec], ground: Ground) -> Iterator[Prob
         for at, i in enumerate(interfaces)
         if isinstance(i, CommandSpec)
     ]
+    followed = [
+        (i.stream, (*_INTERFACES, at, "stream"))
+        for at, i in enumerate(interfaces)
+        if isinstance(i, CommandSpec) and i.track
+    ]
+    yield from _once(followed, "has its commands in the book of the interface", ground)
     yield from _once(beside, "has its /health and /status where the command interface has them", ground)
 
 

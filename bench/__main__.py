@@ -13,6 +13,7 @@ PARTS = (
     "log",
     "kafka",
     "http",
+    "boundary",
     "live",
     "sse",
     "entities",

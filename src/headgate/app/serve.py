@@ -22,7 +22,7 @@ from headgate.app.gate import Gate
 from headgate.app.logs import configure
 from headgate.app.protocol import Protocol
 from headgate.errors import ConfigError, HeadgateError
-from headgate.spec.plan import AuthPlan, LoggingPlan, Plan, ServicePlan
+from headgate.spec.plan import AuthPlan, LimitsPlan, LoggingPlan, Plan, ServicePlan
 from headgate.spec.values import is_loopback
 
 logger = logging.getLogger("headgate.serve")
@@ -106,10 +106,16 @@ class _Server(uvicorn.Server):
         self._listening()
 
 
-def config_of(gate: Gate) -> uvicorn.Config:
+class Config(uvicorn.Config):
+    """Uvicorn's, with what a connection may take of time and room."""
+
+    limits: LimitsPlan
+
+
+def config_of(gate: Gate) -> Config:
     """How uvicorn serves a gate."""
     service = gate.plan.service
-    return uvicorn.Config(
+    config = Config(
         gate.app,
         http=Protocol,
         ws=_socket_protocol,  # type: ignore[arg-type]  # called like the class that it loads
@@ -124,6 +130,8 @@ def config_of(gate: Gate) -> uvicorn.Config:
         timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
         timeout_graceful_shutdown=service.drain_seconds * _WEB_SHARE,  # type: ignore[arg-type]  # seconds to asyncio
     )
+    config.limits = service.limits
+    return config
 
 
 def _socket_protocol(**given: Any) -> asyncio.Protocol:

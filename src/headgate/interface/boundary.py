@@ -113,7 +113,8 @@ class Boundary:
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
-            await self._identify(request, None)
+            if self.guard is not None:
+                await self._identify(request, None, self.guard)
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -133,7 +134,7 @@ class Boundary:
     async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
         route = self.router.find(request.method, path)
         allowed = [] if route else self.router.allowed(path)
-        response = await self._turned_away(request, route)
+        response = None if self.guard is None else await self._turned_away(request, route, self.guard)
         if response is None and route is None and not allowed:
             await self._behind(request.scope, request.receive, send)
             return
@@ -148,13 +149,13 @@ class Boundary:
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
 
-    async def _turned_away(self, request: Request, route: Route | None) -> Response | None:
+    async def _turned_away(self, request: Request, route: Route | None, guard: Guard) -> Response | None:
         """The answer to somebody who is not let in.
 
         The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
         """
         try:
-            await self._identify(request, route)
+            await self._identify(request, route, guard)
             if request.caller.scopes is not EVERYTHING:
                 _permit(request, route)
         except HeadgateError as error:
@@ -162,14 +163,12 @@ class Boundary:
             return ((route and route.failure) or render)(error, request)
         return None
 
-    async def _identify(self, request: Request, route: Route | None) -> None:
+    async def _identify(self, request: Request, route: Route | None, guard: Guard) -> None:
         """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
-        if self.guard is None:
-            return
         if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
             return
         try:
-            request.caller = await self.guard.caller(request.scope["headers"])
+            request.caller = guard.known(request.scope["headers"]) or await guard.caller(request.scope["headers"])
         except (Unauthorized, Unavailable):
             if route is None or not route.public:
                 raise

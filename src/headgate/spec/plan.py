@@ -36,6 +36,9 @@ class LimitsPlan:
     pending_bytes: int = 67_108_864
     connections: int = 10_000
     keep_alive_seconds: float = 15.0
+    header_bytes: int = 32_768
+    headers: int = 100
+    patience: float = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ class LimitsSpec(Spec):
     )
     connections: int = Field(10_000, ge=1, le=1_000_000, description="How many clients may be connected at once.")
     keep_alive_seconds: PositiveDuration = Field(15.0, description="How long an idle connection stays open.")
+    header_bytes: int = Field(32_768, ge=1024, le=2**20, description="The largest head of a request; more is a 431.")
+    headers: int = Field(100, ge=10, le=10_000, description="How many headers a request may have; more is a 431.")
+    patience: PositiveDuration = Field(
+        10.0,
+        description="How long a client may take for the head of a request, or send less than 100 bytes a second of a"
+        " body; then 408.",
+    )
 
 
 class ServiceSpec(Spec):

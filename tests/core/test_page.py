@@ -2,7 +2,7 @@
 
 from headgate.core.cut import Piece
 from headgate.core.entity import Computed, Derivation, Entity, Fault, Kind, Storage, Transform
-from headgate.core.page import LineReader
+from headgate.core.page import LineReader, RecordPage
 from tests.layouts import entity, field
 
 PLACE = entity(
@@ -69,3 +69,20 @@ def test_what_comes_out_of_a_record_goes_with_it() -> None:
     }
     assert page.good == {"Parcel": 1, "Place": 1}
     assert list(page.messages()) == [(1, "Parcel"), (2, "Item"), (3, "Parcel"), (4, "Place")]
+
+
+def test_what_a_message_carries_is_told_from_what_comes_out_of_it() -> None:
+    reader = LineReader([PARCEL, ITEM, PLACE])
+    lines = ['C|1|[{"part": "a"}, {"part": "b"}]', "P|9|", "C|2|[]", 'C|3|[{"part": "c"}]']
+    page = reader.read(Piece("\n".join(lines).encode(), 1))
+    assert isinstance(page, RecordPage)
+    assert page.has_families
+    assert {rows.layout.entity: rows.data for rows in page.carried({1}).numbered()} == {
+        "Place": b"2|9|\n",
+        "Parcel": b'3|2|[]\n4|3|[{"part":"c"}]\n',
+    }
+    numbers, derived = page.derived({3})
+    assert numbers == [1, 1, 4]
+    assert [rows.data for rows in derived.numbered()] == [b"1|a|1\n2|b|1\n3|c|3\n"]
+    assert page.derived({1, 4})[0] == []
+    assert not page.carried(()).has_families

@@ -171,4 +171,4 @@ def test_it_tells_how_it_is() -> None:
     schedule = Schedule()
     schedule.add(batch(0, [None] * 3))
     assert repr(schedule.take(1, now=0.0)[0]) == "<Item 0-0: 0 attempts>"
-    assert repr(schedule) == "<Schedule: 0 ready, 1 begun, 3 not committed>"
+    assert repr(schedule) == "<Schedule: 2 ready, 1 begun, 3 not committed>"

@@ -13,7 +13,7 @@ from importlib import import_module
 from tests.faults.result import Result
 
 ROWS = {
-    1: ("log_campaign",),
+    1: ("log_campaign", "http_campaign"),
     2: ("log_campaign",),
     3: ("log_campaign",),
     4: ("log_campaign", "disk_campaign"),
@@ -27,10 +27,11 @@ ROWS = {
     16: ("life_campaign",),
     17: ("life_campaign",),
     18: ("gate_campaign",),
-    20: ("log_campaign",),
+    20: ("log_campaign", "http_campaign"),
     21: ("gate_campaign",),
     24: ("ingest_campaign",),
     29: ("spec_campaign",),
+    30: ("http_campaign",),
     35: ("generated_campaign",),
 }
 

@@ -28,30 +28,25 @@ class GateProcess:
         environ: Mapping[str, str] | None = None,
         overlays: Sequence[Path] = (),
         module: str = "headgate",
+        arguments: Sequence[str] = (),
+        log: str = "gate.log",
     ) -> None:
         self.config = config
+        self._arguments = arguments
         self._overlays = [option for overlay in overlays for option in ("-c", str(overlay))]
         self.port = port
         self._module = module
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = config.parent / "gate.log"
+        self._log = config.parent / log
         self.url = ""
 
     def start(self) -> Self:
         """Start it, and return when it answers."""
+        command = [sys.executable, "-m", self._module, "run", str(self.config)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    self._module,
-                    "run",
-                    str(self.config),
-                    *self._overlays,
-                    "--port",
-                    str(self.port),
-                ],
+                [*command, *self._overlays, "--port", str(self.port), *self._arguments],
                 cwd=self.config.parent,
                 stderr=log,
                 env=self._environ,

@@ -209,7 +209,7 @@ async def test_who_prefers_to_wait_gets_the_answer_of_the_device(url: str) -> No
 
         waiting = asyncio.create_task(push("respond-async, wait=30", request_id="a"))
         async with asyncio.timeout(PATIENCE):
-            while (await client.http.get(f"{PATH}/a/status")).json()["status"] != "published":
+            while (await client.http.get(f"{PATH}/a/status")).json().get("status") != "published":
                 await asyncio.sleep(0.01)
         await client.answer("a", status="failed", error="no power")
         answer = await waiting

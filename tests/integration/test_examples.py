@@ -9,7 +9,7 @@ import pytest
 from tests.gates.process import GateProcess, headgate
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/headgate.yaml"))
-QUIET = {"device-commands"}  # nothing happens there until somebody asks for it
+QUIET = {"device-commands", "request-reply"}  # nothing happens there until somebody asks for it
 OVERLAYS = sorted(path for example in EXAMPLES for path in example.parent.glob("*.yaml") if path != example)
 
 

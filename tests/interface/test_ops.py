@@ -95,7 +95,8 @@ async def test_info_tells_what_runs_here() -> None:
         info = (await client.get("/info")).json()
         assert info.pop("uptime_seconds") >= 0
         assert info.pop("python").startswith("3.")
-        assert info == {"name": "line", "version": "0.1.0", "build": "abc", "streams": ["a", "b"], "nodes": []}
+        what = {"streams": ["a", "b"], "nodes": [], "groups": {}}
+        assert info == {"name": "line", "version": "0.1.0", "build": "abc", **what}
 
 
 async def test_the_streams_are_listed_with_how_far_they_reach() -> None:

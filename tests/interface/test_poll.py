@@ -149,6 +149,20 @@ async def test_a_long_answer_is_compressed_for_who_asks_for_it() -> None:
         assert int(packed.headers["content-length"]) < 500
 
 
+async def test_an_answer_has_no_more_than_eight_megabytes_and_the_next_goes_on() -> None:
+    async with web("streams: {blobs: {codec: raw}, jobs: {codec: raw, delivery: queue}}") as (client, served):
+        for name in ("blobs", "jobs"):
+            await publish(served, name, *(b"%02d" % n + b"x" * 1_000_000 for n in range(20)))
+            found: list[bytes] = []
+            params: dict[str, str] = {}
+            while len(found) < 20:
+                answer = await client.get(f"/streams/{name}/messages", params=params, headers={"Accept": BINARY})
+                assert len(answer.content) < 17_000_000
+                found += [message.value[:2] for message in unpack(answer.content)]
+                params = {"after": answer.headers["headgate-position"]} if name == "blobs" else {}
+            assert found == [b"%02d" % n for n in range(20)]
+
+
 # Gaps
 
 

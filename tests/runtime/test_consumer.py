@@ -274,7 +274,7 @@ class Lossy:
         self._inline, self._deadly, self._left = Inline(work), deadly, most
         self.portions: list[list[bytes]] = []
 
-    async def run(self, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+    async def run(self, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
         self.portions.append([message.value for message in messages])
         if self._left and any(message.value == self._deadly for message in messages):
             self._left -= 1
@@ -313,7 +313,7 @@ async def test_what_nobody_takes_while_all_stops_comes_again() -> None:
         def __init__(self, work: Work) -> None:
             self.asked = 0
 
-        async def run(self, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+        async def run(self, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
             self.asked += 1
             raise Draining("the group stops")
 

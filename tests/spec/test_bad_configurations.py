@@ -305,8 +305,8 @@ BAD = [
         ["1:58: runtime.platform.execution_ipc.auth.ttl_seconds must be at least 1, not 0"],
     ),
     (
-        "runtime: {platform: {process_groups: [{name: a, workers: 0}]}}\n",
-        ["1:58: runtime.platform.process_groups[0].workers must be at least 1, not 0"],
+        "runtime: {platform: {process_groups: [{name: a, workers: -1}]}}\n",
+        ["1:58: runtime.platform.process_groups[0].workers must be at least 0, not -1"],
     ),
     (
         "service: {host: 0.0.0.0}\n",
@@ -416,7 +416,8 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: http, path: /quotes}]}}\n",
         [
-            '1:49: this version does not serve "kind: http" with a path yet; leave the path out, and discovered nodes bring their routes'
+            '1:49: "kind: http" with a path needs the key "request", a stream',
+            '1:49: "kind: http" with a path needs the key "response", a stream',
         ],
     ),
     (

@@ -15,7 +15,7 @@ from headgate.app.connect import Connections
 from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
-from headgate.app.identity import guard_of, tickets_of
+from headgate.app.identity import guard_of, sites_of, tickets_of
 from headgate.app.ingest import Ingest
 from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
@@ -79,6 +79,7 @@ class Gate:
             polled=self._polled,
             web=self._web,
             ingest=self.ingest.stats,
+            config=self.config.stats,
             commands=self.commands.stats,
             replies=self.calls.replies,
             more_health=self.ingest.health,
@@ -100,7 +101,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
-        self.app.guard, self.app.tickets = guard_of(plan), tickets_of(plan)
+        self.app.guard, self.app.tickets, self.app.sites = guard_of(plan), tickets_of(plan), sites_of(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -123,7 +124,7 @@ class Gate:
             if name not in keep:
                 await self._open(stream_plan, plan)
         unready = await self._build_groups(plan, nodes)
-        for declaration in nodes.values():
+        for declaration in self._run_here(plan, nodes):
             if declaration.name not in self.nodes:
                 self.nodes[declaration.name] = self._node(declaration, plan)
         await self.ingest.become(plan, self.streams)
@@ -149,6 +150,11 @@ class Gate:
             return error
         return None
 
+    def _run_here(self, plan: Plan, nodes: Mapping[str, Declaration]) -> list[Declaration]:
+        """The nodes whose group has workers here, or that have no group."""
+        elsewhere = {group.name for group in plan.runtime.process_groups if not group.workers}
+        return [node for name, node in nodes.items() if self._placed.get(name) not in elsewhere]
+
     def _node(self, declaration: Declaration, plan: Plan) -> Node:
         group = self._placed.get(declaration.name)
         workers = next((its.workers for its in plan.runtime.process_groups if its.name == group), 1)
@@ -165,8 +171,11 @@ class Gate:
             self.hubs[stream.name] = Hub(stream, self.tasks)
 
     def _routes(self, plan: Plan) -> list[Route]:
-        routes = [*self._ops.routes(), *self.ingest.routes(), *self.commands.routes()]
-        routes += [*self.config.routes(self._drained.wait), *self.calls.routes()]
+        routes = self._ops.routes()
+        if plan.alone is not None:
+            return routes
+        routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
+        routes += self.config.routes(self._drained.wait)
         if self.app.tickets is not None:
             routes.append(ticket_route(self.app.tickets, self._is_read))
         for stream in self.streams.values():
@@ -315,4 +324,8 @@ async def rehearse(plan: Plan) -> dict[str, Declaration]:
 def declared(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan, wired as it says. May raise a `NodeError`."""
     wiring = ((node.name, node.input, node.output, node.manners) for node in plan.nodes.values())
-    return wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    nodes = wired(discovered(plan.folders, plan.runtime.discovery_modules), wiring)
+    if plan.alone is None:
+        return nodes
+    placed = placement(plan, nodes)
+    return {name: node for name, node in nodes.items() if placed.get(name) == plan.alone}

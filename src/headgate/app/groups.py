@@ -22,7 +22,7 @@ def placement(plan: Plan, nodes: Mapping[str, Declaration]) -> dict[str, str]:
     groups = {group.name: group for group in plan.runtime.process_groups}
     for group in groups.values():
         for name in group.nodes:
-            if name not in nodes:
+            if name not in nodes and plan.alone in (None, group.name):
                 known = ", ".join(sorted(nodes)) or "none"
                 raise NodeError(f"group {group.name!r} names node {name!r}, but the discovery modules declare: {known}")
     placed = {name: _group_of(node, groups) for name, node in nodes.items()}
@@ -51,6 +51,8 @@ def _claims(node: Declaration, groups: Mapping[str, ProcessGroupPlan]) -> Iterat
     manners, all_groups = node.manners, groups.values()
     yield "a node", [manners.group] if manners.group else []
     yield "a node", [group.name for group in all_groups if node.name in group.nodes]
+    if node.is_source:
+        return
     yield "in a stage", [group.name for group in all_groups if manners.stage in group.stages]
     yield "among the tags", [group.name for group in all_groups if set(manners.tags) & set(group.tags)]
 

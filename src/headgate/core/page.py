@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Protocol
 
 from headgate.core.cut import Piece
@@ -118,6 +118,22 @@ class RecordPage:
 
     def __repr__(self) -> str:
         return f"<RecordPage: {len(self._entities)} good messages, {len(self.faults)} bad>"
+
+    @property
+    def has_families(self) -> bool:
+        """Whether more than one record comes out of some message."""
+        return len(self._entities) < len(self._records)
+
+    def carried(self, without: Collection[int]) -> "RecordPage":
+        """The records that messages carry themselves, but for some messages."""
+        first = {number: record for number, record in reversed(self._records) if number not in without}
+        return RecordPage(reversed(first.items()), (), self.text)
+
+    def derived(self, without: Collection[int]) -> tuple[list[int], "RecordPage"]:
+        """The records that come out of others, but for some messages: numbered from 1, and the number of each one's."""
+        found = [two for one, two in pairwise(self._records) if one[0] == two[0] and two[0] not in without]
+        numbered = enumerate((record for _, record in found), 1)
+        return [number for number, _ in found], RecordPage(numbered, (), self.text)
 
     @property
     def good(self) -> Counter[str]:

@@ -30,7 +30,7 @@ class Order(StrEnum):
 class Item:
     """A message on its way through a node."""
 
-    __slots__ = ("alone", "attempts", "deaths", "index", "lane", "message", "not_before", "taken")
+    __slots__ = ("alone", "attempts", "deaths", "index", "lane", "message", "not_before", "suspect", "taken")
 
     def __init__(self, message: Message[bytes], lane: "_Lane", taken: "_Taken", index: int) -> None:
         self.message = message
@@ -38,8 +38,9 @@ class Item:
         self.taken = taken
         self.index = index
         self.attempts = 0
-        self.deaths = 0  # of processes that had it, and nothing else, in hand
         self.alone = False  # it has to be dealt with apart from others
+        self.suspect = False  # a process that had it ended
+        self.deaths = 0  # of processes that had it, and nothing else, in hand
         self.not_before = 0.0
 
     def __repr__(self) -> str:
@@ -49,12 +50,12 @@ class Item:
 class _Lane:
     """Messages that are dealt with one after the other."""
 
-    __slots__ = ("free", "items", "name")
+    __slots__ = ("items", "later", "name")
 
     def __init__(self, name: Hashable) -> None:
         self.name = name  # None is that of a lane for one message only
         self.items: deque[Item] = deque()
-        self.free = True
+        self.later = False  # its first message has to wait for a time
 
     def cut(self, limit: int) -> Iterator[Item]:
         """Up to so many of its first messages; one that is to be dealt with apart is all."""
@@ -98,7 +99,7 @@ class Schedule:
         self._taken: deque[_Taken] = deque()
         self._distance = self._bytes = 0
         self._committed = 0  # how many messages of the first batch
-        self.ready = 0  # messages in free lanes
+        self.ready = 0  # messages that nothing but those before them holds up
         self.begun = 0  # messages that are being dealt with
 
     def __repr__(self) -> str:
@@ -119,7 +120,7 @@ class Schedule:
         for index, message in enumerate(batch.messages):
             lane = self._lane_of(message)
             lane.items.append(Item(message, lane, taken, index))
-            self.ready += lane.free
+            self.ready += not lane.later
 
     def _lane_of(self, message: Message[bytes]) -> _Lane:
         name = _ALL if self._order is Order.STREAM else message.key if self._order is Order.KEY else None
@@ -140,20 +141,17 @@ class Schedule:
             if portion and (lane.items[0].alone or portion[0].alone):
                 break
             self._free.popleft()
-            self.ready -= len(lane.items)
-            lane.free = False
             portion += lane.cut(limit - len(portion))
         self.begun += len(portion)
+        self.ready -= len(portion)
         return portion
 
     def _wake(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
-            self._release(heapq.heappop(self._later)[2])
-
-    def _release(self, lane: _Lane) -> None:
-        lane.free = True
-        self._free.append(lane)
-        self.ready += len(lane.items)
+            lane = heapq.heappop(self._later)[2]
+            lane.later = False
+            self.ready += len(lane.items)
+            self._free.append(lane)
 
     def give_back(self, portion: Sequence[Item], settled: Collection[Item], now: float) -> None:
         """A portion was dealt with. What is not settled of it comes again, before all others of its lane."""
@@ -164,17 +162,23 @@ class Schedule:
         for item in reversed(portion):
             if item not in settled:
                 item.lane.items.appendleft(item)
-        for lane in dict.fromkeys(item.lane for item in portion):
-            self._go_on(lane, now)
+                self.ready += 1
+        first = {item.lane: item for item in reversed(portion)}  # of each lane, the last one first
+        for lane, item in first.items():
+            self._go_on(lane, now, begun=item in settled)
 
-    def _go_on(self, lane: _Lane, now: float) -> None:
+    def _go_on(self, lane: _Lane, now: float, *, begun: bool) -> None:
         if not lane.items:
             self._lanes.pop(lane.name, None)
         elif lane.items[0].not_before > now:
             self._waits += 1
+            lane.later = True
+            self.ready -= len(lane.items)
             heapq.heappush(self._later, (lane.items[0].not_before, self._waits, lane))
-        else:
-            self._release(lane)
+        elif begun:
+            self._free.append(lane)
+        else:  # its turn it was and was not
+            self._free.appendleft(lane)
 
     def wait(self, now: float) -> float | None:
         """In how many seconds another lane is free; None when none waits for a time."""

@@ -36,6 +36,7 @@ from headgate.interface.identity.tickets import PARAMETER as TICKET
 from headgate.interface.identity.tickets import Tickets
 from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
+from headgate.interface.sites import Sites
 from headgate.interface.socket import Socket
 from headgate.interface.websocket import Door
 from headgate.interface.workload import Workload
@@ -44,6 +45,11 @@ from headgate.runtime.stats import WebStats
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
 _READING = ("GET", "HEAD", "OPTIONS")
+PAGE_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -55,6 +61,7 @@ class Boundary:
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
         self.guard: Guard | None = None  # None: nobody is asked who they are
         self.tickets: Tickets | None = None
+        self.sites: Sites | None = None
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -113,6 +120,8 @@ class Boundary:
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
+            if self.sites is not None:
+                self.sites.look(request)
             if self.guard is not None:
                 await self._identify(request, None, self.guard)
             if self.draining:
@@ -134,8 +143,9 @@ class Boundary:
     async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
         route = self.router.find(request.method, path)
         allowed = [] if route else self.router.allowed(path)
-        response = None if self.guard is None else await self._turned_away(request, route, self.guard)
+        response = await self._turned_away(request, route)
         if response is None and route is None and not allowed:
+            request.notes += PAGE_HEADERS
             await self._behind(request.scope, request.receive, send)
             return
         try:
@@ -149,15 +159,20 @@ class Boundary:
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
 
-    async def _turned_away(self, request: Request, route: Route | None, guard: Guard) -> Response | None:
+    async def _turned_away(self, request: Request, route: Route | None) -> Response | None:
         """The answer to somebody who is not let in.
 
         The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
         """
         try:
-            await self._identify(request, route, guard)
-            if request.caller.scopes is not EVERYTHING:
-                _permit(request, route)
+            if self.sites is not None:
+                self.sites.look(request)
+                if request.method == "OPTIONS" and (told := self.sites.preflight(request)) is not None:
+                    return told
+            if self.guard is not None:
+                await self._identify(request, route, self.guard)
+                if request.caller.scopes is not EVERYTHING:
+                    _permit(request, route)
         except HeadgateError as error:
             self._stats.count_error(error.code)
             return ((route and route.failure) or render)(error, request)
@@ -231,7 +246,9 @@ class _Outgoing:
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *self._request.notes]
+            there = {name for name, _ in event["headers"]} if self._request.notes else ()
+            notes = [note for note in self._request.notes if note[0] not in there]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *notes]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)

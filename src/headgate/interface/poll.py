@@ -20,13 +20,13 @@ from headgate.interface.rendering import Lines
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.interface.visitors import Visitors
 from headgate.runtime.hub import Hub
-from headgate.runtime.stream import Stream, Subscription
+from headgate.runtime.stream import AT_ONCE, Stream, Subscription
 from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.base import Ability
 
-LIMIT, MOST, MOST_WAIT, MOST_BYTES = 1000, 10_000, 60.0, 8 * 1024 * 1024
+LIMIT, MOST, MOST_WAIT = 1000, 10_000, 60.0
 _WORTH_COMPRESSING = 1024  # bytes
-STEP = 250  # messages per read, so that large messages do not pile up beyond MOST_BYTES
+FIRST, STEP = 16, 250  # messages per read, of which the first shows how large they are
 Value = TypeVar("Value")
 Drained = Callable[[], Awaitable[object]]
 Waiting = Callable[[Awaitable[Batch | None]], Awaitable[Batch | None]]  # None: there is no more time to wait
@@ -153,14 +153,19 @@ async def patiently(request: Request, asked: Poll, work: Awaitable[Value], drain
 
 async def _gather(subscription: Subscription, asked: Poll, wait: Waiting) -> Batch:
     """Wait for something, then take what is there up to the limits."""
-    batch = await wait(subscription.take(min(asked.limit, STEP), asked.wait))
-    batch = batch or await subscription.take(min(asked.limit, STEP), wait=0)
+    batch = await wait(subscription.take(min(asked.limit, FIRST), asked.wait))
+    batch = batch or await subscription.take(min(asked.limit, FIRST), wait=0)
     messages, missed, size = list(batch.messages), batch.missed, _size(batch)
-    while batch.messages and len(messages) < asked.limit and size < MOST_BYTES:
-        batch = await subscription.take(min(asked.limit - len(messages), STEP), wait=0)
+    while batch.messages and (step := _step(asked.limit - len(messages), AT_ONCE - size, size / len(messages))) > 0:
+        batch = await subscription.take(step, wait=0)
         messages += batch.messages
         missed, size = missed + batch.missed, size + _size(batch)
     return Batch(messages, batch.position, missed)
+
+
+def _step(left: int, room: int, each: float) -> int:
+    """How many messages to read next, when they are as large as those that came."""
+    return min(left, STEP, int(room / max(1.0, each)))
 
 
 def _size(batch: Batch) -> int:

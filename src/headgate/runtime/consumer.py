@@ -135,7 +135,8 @@ class Consumer:
 
     async def _run(self, portion: list[Item]) -> Ran | None:
         try:
-            ran = await self._runs.run(self._stream.name, [item.message for item in portion])
+            messages = [item.message for item in portion]
+            ran = await self._runs.run(self._stream.name, messages, apart=portion[0].suspect)
         except WorkerLost as error:
             return self._lost(portion, error)
         except Draining:  # nobody takes it now
@@ -151,12 +152,11 @@ class Consumer:
     def _lost(self, portion: list[Item], error: WorkerLost) -> Ran | None:
         """Whoever had it is gone. It is given out again, each message apart: one of them may be the reason."""
         for item in portion:
-            item.deaths += item.alone
-            item.alone = True
+            item.deaths += item.suspect
+            item.alone = item.suspect = True
         if portion[0].deaths < MOST_DEATHS:
             return None
-        ran = Ran(outputs=[[] for _ in self._node.outputs])
-        ran.calling = range(1)
+        ran = Ran(calling=range(1))
         ran.fail(f"{error}, {MOST_DEATHS} times", retriable=False)
         return ran
 
@@ -174,7 +174,7 @@ class Consumer:
                 settled.discard(items[0])
             else:
                 refused.append((items[0], fault))
-        for stream, batch in zip(self._node.outputs, ran.outputs, strict=True):
+        for stream, batch in zip(self._node.outputs, ran.outputs, strict=False):  # what nobody began has none
             await self._node.publish(stream, batch)
         for item, fault in refused:
             await self._refuse(item, fault)

@@ -12,7 +12,7 @@ from headgate.core.match import EVERYTHING, Selection
 from headgate.core.position import At, Batch, Last, Newest, Position, Start
 from headgate.core.window import Rendering, Window
 from headgate.errors import StreamClosed, TransportError, Unavailable
-from headgate.runtime.stream import Stream, Subscription
+from headgate.runtime.stream import Stream, Subscription, fitting
 from headgate.runtime.tasks import Tasks, backoff, cancel
 from headgate.transport.base import Ability
 from headgate.transport.bell import Bell, Deadline
@@ -181,21 +181,25 @@ class Hub:
         deadline = Deadline(wait)
         end = (await self.stream.extent()).newest.offsets  # what was acknowledged by now shall be seen
         while self.window.covers(place):
-            batch = self._after(place, limit)
+            batch, is_all = self._after(place, limit)
             behind = self.window.is_beyond(end)
-            if len(batch.messages) == limit or (not behind and (batch.messages or deadline.left() == 0)):
+            if not is_all or (not behind and (batch.messages or deadline.left() == 0)):
                 return batch
             if not await self._news.wait(CATCH_UP if behind else deadline.left()):
                 return batch
         return None
 
-    def _after(self, place: Position, limit: int) -> Batch:
+    def _after(self, place: Position, limit: int) -> tuple[Batch, bool]:
+        """What the window has after a place, as much as one poller is given; and whether that is all."""
         found = islice(self.window.wanted(EVERYTHING, self.window.seek(place.offsets), place.offsets), limit)
         messages = [entry.message for _, entry in found]
-        offsets = {**self.window.head.offsets, **place.offsets} if len(messages) < limit else dict(place.offsets)
+        fits = fitting(messages)
+        is_all = len(messages) < min(limit, fits)
+        messages = messages[:fits]
+        offsets = {**self.window.head.offsets, **place.offsets} if is_all else dict(place.offsets)
         for message in messages:
             offsets[message.partition] = message.offset + 1
-        return Batch(messages, Position(place.epoch, offsets))
+        return Batch(messages, Position(place.epoch, offsets)), is_all
 
     @asynccontextmanager
     async def older(self, start: Start) -> AsyncGenerator[Subscription, None]:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from headgate.core.message import Message
 from headgate.core.position import Batch, Oldest, Position
-from headgate.runtime.stream import Stream, Subscription
+from headgate.runtime.stream import Stream, Subscription, fitting
 from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.bell import Deadline
 
@@ -68,7 +68,7 @@ class Pickup:
             reading = self._subscription.take(limit, deadline.left())
             batch = await (finish_or_cancel(reading, self._came_back.wait) if deadline.left() else reading)
             if batch is not None:
-                return self._handed_out(Parcel(batch))
+                return self._fitted(self._handed_out(Parcel(batch)), limit)
         return self._take_returned(limit)
 
     def _handed_out(self, parcel: Parcel) -> Parcel:
@@ -77,13 +77,19 @@ class Pickup:
         return parcel
 
     def _take_returned(self, limit: int) -> Parcel:
-        parcel = self._returned.popleft()
-        if len(parcel.messages) > limit:
-            rest = parcel.cut(limit)
-            self._out.insert(self._out.index(parcel) + 1, rest)
-            self._returned.appendleft(rest)
+        parcel = self._fitted(self._returned.popleft(), limit)
         if not self._returned:
             self._came_back.clear()
+        return parcel
+
+    def _fitted(self, parcel: Parcel, limit: int) -> Parcel:
+        """The part of a parcel that one poller is given; the rest is the next one's."""
+        count = min(limit, fitting(parcel.messages))
+        if len(parcel.messages) > count:
+            rest = parcel.cut(count)
+            self._out.insert(self._out.index(parcel) + 1, rest)
+            self._returned.appendleft(rest)
+            self._came_back.set()
         return parcel
 
     async def delivered(self, parcel: Parcel) -> None:

@@ -1,5 +1,6 @@
 """The stream: a named sequence of messages, with its codec, over whichever transport keeps it."""
 
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from headgate.core.position import Batch, Position, Receipt, Start
 from headgate.errors import StreamClosed, TransportError
 from headgate.runtime.stats import StreamStats
 from headgate.transport.base import Delivery, Extent, Sink, Source, StreamSettings, Transport
+
+AT_ONCE = 8 * 1024 * 1024  # bytes of messages that a poller is given at once, or one message of any size
 
 
 class Stream:
@@ -115,3 +118,13 @@ class Subscription:
     async def commit(self, position: Position) -> None:
         """Everything before this place was handed over."""
         await self._source.commit(position)
+
+
+def fitting(messages: Iterable[Message[bytes]], most: int = AT_ONCE) -> int:
+    """How many of these messages have no more bytes than that; at least one."""
+    size = 0
+    for count, message in enumerate(messages):
+        size += len(message.value)
+        if size > most and count:
+            return count
+    return sys.maxsize

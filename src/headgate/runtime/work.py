@@ -93,8 +93,8 @@ class Runs(Protocol):
     says that nobody knows what became of the portion.
     """
 
-    async def run(self, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
-        """Run a portion of what came from this stream."""
+    async def run(self, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
+        """Run a portion of what came from this stream; `apart`, with nothing beside it in the same process."""
         ...
 
 
@@ -259,7 +259,7 @@ class Inline:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def run(self, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+    async def run(self, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:  # noqa: ARG002
         ran = Ran()
         if self._work.is_async:
             await self._work.run(stream, messages, ran)

@@ -75,6 +75,8 @@ class ServicePlan:
     port: int = 8080
     open: bool = False
     auth: AuthPlan = AuthPlan()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     drain_seconds: float = 10.0
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()
@@ -359,6 +361,7 @@ class Plan:
     entities: tuple[Entity, ...] = ()
     commands: tuple[CommandTypePlan, ...] = ()
     runtime: RuntimePlan = RuntimePlan()
+    alone: str | None = None  # the one group that this process runs, if it serves nobody
     folders: tuple[Path, ...] = ()  # of the files, absolute, each once: they go on the import path
     sources: tuple[Path, ...] = ()
     warnings: tuple[Problem, ...] = ()

@@ -57,9 +57,9 @@ class ProcessGroupSpec(Spec):
     tags: list[Name] = Field(default_factory=list, description="The tags whose nodes it runs.")
     runners: list[Name] = Field(default_factory=list, description="The runners that it has.")
     nodes: list[Name] = Field(default_factory=list, description="The nodes that it runs, by name.")
-    workers: int = Field(1, ge=1, le=256, description="How many processes it has.")
+    workers: int = Field(1, ge=0, le=256, description="How many processes it has here; 0 when it runs elsewhere.")
     runner_profile: Literal["sync", "async"] = Field(
-        "sync", description="Whether its nodes are plain or async functions."
+        "sync", description="One call at a time in the main thread, or many in a loop."
     )
     services: list[Name] = Field(default_factory=list, description="The services that its nodes need.")
     heartbeat_seconds: PositiveDuration = Field(5.0, description="How often a worker says that it is alive.")

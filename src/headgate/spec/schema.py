@@ -8,7 +8,7 @@ from headgate.spec.auth import AuthSpec
 from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.runtime import RuntimeSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
-from headgate.spec.values import Duration, Host, Lower, Name, Names, PositiveDuration, Spec, part
+from headgate.spec.values import Duration, Host, Lower, Name, Names, Origin, PositiveDuration, Spec, part
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower]
 
@@ -49,6 +49,14 @@ class ServiceSpec(Spec):
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
     auth: AuthSpec = part("Who may come in.")
+    hosts: Names = Field(
+        default_factory=list,
+        description="The names that it is asked by, without ports; default: any, but on loopback without keys only"
+        " numbers and names without dots.",
+    )
+    origins: list[Origin] = Field(
+        default_factory=list, description="Pages of other sites that may ask it, and read what it answers."
+    )
     drain_seconds: Duration = Field(10.0, description="How long requests in flight may take when it stops.")
     log: LoggingSpec = part("What it tells of its work.")
     limits: LimitsSpec = part("What it takes from its clients.")

@@ -4,7 +4,8 @@ A store's calls block: they are made from threads. A session is one connection, 
 most one transaction, which begins with the first call that needs it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -78,6 +79,10 @@ class Session(Protocol):
         `duplicates` says for each entity by its name what becomes of them; those that it does not name are errors.
         None, and nothing done, when other transactions hold some of the rows for long and it is not to wait for them.
         """
+        ...
+
+    def attempt(self) -> AbstractContextManager[Callable[[], None]]:
+        """A part of a transaction, which begins here if there is none: the block gets what undoes it so far."""
         ...
 
     def commit(self) -> None:

@@ -141,6 +141,23 @@ class StoreContract:
         assert session.insert(page(*(f"P|{number}|{name}" for number, name in enumerate(names))))
         assert self.rows("places", "name", session) == [(name,) for name in names]
 
+    def test_an_attempt_is_undone_apart_from_the_rest(self, session: Connection) -> None:
+        assert session.offer(page("P|1|a"))
+        with session.attempt() as undo:
+            assert session.offer(page("P|2|b"))
+            sort(session, page("P|3|c", "P|1|again"), {})
+            undo()
+            assert session.offer(page("P|2|again"))
+            undo()
+            assert session.offer(page("P|4|d"))
+        session.commit()
+        assert self.rows("places", "place", session) == [("1",), ("4",)]
+        with session.attempt() as undo:
+            assert session.offer(page("P|5|a"))
+        assert session.is_open
+        session.commit()
+        assert self.rows("places", "place", session) == [("1",), ("4",), ("5",)]
+
     def test_sorting_tells_each_row_that_is_refused(self, session: Connection) -> None:
         assert session.offer(page("P|1|a"))
         found = page("T|1|7|1|ok", "T|1|8|1|again", "T|2|7|1|tag", "T|3||9|nowhere", "T|4|||fine", "A|3|1|", "A|4|1|")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ class GateLine:
 
     def ended(self, _: Link, reason: HeadgateError | None) -> None:
         if reason is not None:
-            logging.getLogger("headgate.worker").error("the link to the gate is lost: %s", reason)
+            # Not by the log: that went over the link.
+            sys.stderr.write(f"worker {self._assignment.worker} lost its link to the gate: {reason}\n")
             os._exit(1)
         self._over.set()
 

@@ -1,5 +1,6 @@
 """The routes of an http interface: each request waits for its reply, no longer than it may."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from headgate.errors import NoReply, Unavailable, UnsupportedMedia
 from headgate.interface.call.contract import Contract
 from headgate.interface.exchange import Request, Response, refusal
 from headgate.interface.route import Answer, Parameter, Route
-from headgate.runtime.replies import Replies
+from headgate.runtime.replies import Replies, Waiter
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import finish_or_cancel
+from headgate.runtime.tasks import cancel, finish_or_cancel
+from headgate.transport.base import Overflow
 
 _BODILESS = ("GET", "DELETE")
+_SOON = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,32 @@ async def _call(request: Request, terms: Terms) -> Response:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
         headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *_trace(request))
         message = Message(value=terms.requests.codec.from_json(value), headers=headers)
-        return await request.unless_gone(_replied(terms, waiter.wait(terms.timeout), message))
-
-
-async def _replied(terms: Terms, waiting: Any, message: Message[bytes]) -> Response:
-    async def ask() -> Response:
-        await terms.requests.publish([message])
-        reply = await waiting
+        await _publish(request, terms, message)
+        # Most replies come before anybody would look whether the client is there still.
+        reply = await waiter.wait(min(_SOON, terms.timeout), last=terms.timeout <= _SOON)
+        if reply is None and terms.timeout > _SOON:
+            reply = await request.unless_gone(_patiently(waiter, terms))
         if reply is None:
             raise NoReply(f"there was no reply within {terms.timeout:g} s")
         return _response(reply, terms.replies.stream)
 
-    response: Response | None = await finish_or_cancel(ask(), terms.drained)
-    if response is None:
+
+async def _publish(request: Request, terms: Terms, message: Message[bytes]) -> None:
+    if terms.requests.settings.overflow is not Overflow.BLOCK:
+        await terms.requests.publish([message])
+    elif await request.unless_gone(finish_or_cancel(terms.requests.publish([message]), terms.drained)) is None:
+        raise Unavailable("the gate is shutting down, and there was no room for the request")
+
+
+async def _patiently(waiter: Waiter, terms: Terms) -> Message[bytes] | None:
+    """The reply, when it takes its time."""
+    left = terms.timeout - _SOON
+    waiting = asyncio.ensure_future(waiter.wait(left))
+    await finish_or_cancel(asyncio.shield(waiting), terms.drained)
+    if not waiting.done():
+        await cancel(waiting)
         raise Unavailable("the gate is shutting down, and the reply has not come yet")
-    return response
+    return waiting.result()
 
 
 async def _body(request: Request) -> bytes:

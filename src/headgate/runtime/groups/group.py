@@ -16,7 +16,8 @@ from headgate.runtime.work import Ran
 from headgate.transport.bell import Bell
 
 logger = logging.getLogger("headgate.groups")
-MOST_CRASHES = 10  # one after the other, with nothing done in between, until a worker is not started again
+MOST_CRASHES = 8  # one after the other, with nothing done in between, until it is told and tried seldom
+SELDOM_SECONDS = 60.0
 STEADY_SECONDS = 30.0  # after which a worker that did nothing has not crashed at its start
 
 
@@ -71,9 +72,9 @@ class Group:
 
     def trouble(self) -> str | None:
         """Why it cannot be relied on just now."""
-        given_up = [place.given_up for place in self._places if place.given_up]
-        if given_up:
-            return f"group {self.name}: {given_up[0]}"
+        crashing = [place.crashing for place in self._places if place.crashing]
+        if crashing:
+            return f"group {self.name}: {crashing[0]}"
         return None if self.workers or self._draining else f"group {self.name}: no worker is ready"
 
     async def start(self) -> None:
@@ -116,14 +117,30 @@ class Group:
         await asyncio.gather(*(place.close(min(seconds, self.crew.stop_timeout)) for place in self._places))
         self._places = []
 
-    async def run(self, node: str, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+    async def run(self, node: str, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
         """Have a portion run by who has least to do. May raise a `WorkerLost` or `Draining`."""
         while True:
             if self._draining:
                 raise Draining(f"group {self.name} stops")
-            if workers := self.workers:
-                return await min(workers, key=_load).run(node, stream, messages)
-            await self._change.wait()
+            worker = min((worker for worker in self.workers if not worker.reserved), key=_load, default=None)
+            if worker is None:
+                await self._change.wait()
+            elif not apart:
+                return await worker.run(node, stream, messages)
+            elif (ran := await self._run_apart(worker, node, stream, messages)) is not None:
+                return ran
+
+    async def _run_apart(
+        self, worker: Worker, node: str, stream: str, messages: Sequence[Message[bytes]]
+    ) -> Ran | None:
+        """Have a worker finish what it has, and then run this alone: what ends it now was this. None if it is gone."""
+        worker.reserved = True
+        try:
+            await worker.idle()
+            return await worker.run(node, stream, messages) if worker.takes else None
+        finally:
+            worker.reserved = False
+            self._change.ring()
 
     def employ(self, place: int) -> Worker:
         """A new process for a place."""
@@ -152,7 +169,7 @@ class _Place:
         self._number = number
         self.worker: Worker | None = None
         self._next: Worker | None = None  # is being started
-        self.given_up = ""
+        self.crashing = ""
         self._crashes = 0
         self._closing = False
         self._keeper: asyncio.Task[object] | None = None
@@ -172,7 +189,7 @@ class _Place:
             raise
         finally:
             self._next = None
-        self.worker = worker
+        self.worker, self.crashing = worker, ""
         self._group.changed()
         logger.info("worker is ready", extra={"worker": worker.name, "pid": worker.pid})
 
@@ -189,9 +206,7 @@ class _Place:
                     continue  # it was followed by another
                 self.worker = None
                 self._note(worker, how)
-            if self._crashes >= MOST_CRASHES:
-                return
-            await asyncio.sleep(backoff(max(1, self._crashes)))
+            await asyncio.sleep(SELDOM_SECONDS if self.crashing else backoff(max(1, self._crashes)))
             async with self._renewing:
                 if self.worker is None and not self._closing:
                     await self._start_again()
@@ -214,16 +229,15 @@ class _Place:
         self._crashes += 1
         logger.warning("worker did not come to work", extra={"reason": why, "crashes": self._crashes})
         if self._crashes >= MOST_CRASHES:
-            self.given_up = f"given up after {MOST_CRASHES} crashes, the last: {why}; a reload tries again"
-            logger.error(self.given_up, extra={"group": self._group.name})
+            self.crashing = f"{self._crashes} crashes in a row, the last: {why}"
+            words = "workers crash; tried again every %d s, or at a reload"
+            logger.error(words, SELDOM_SECONDS, extra={"group": self._group.name, "reason": self.crashing})
 
     async def renew(self) -> None:
         """Let another worker follow, which is ready before the old one goes."""
         async with self._renewing:
-            old, self.given_up, self._crashes = self.worker, "", 0
+            old, self._crashes = self.worker, 0
             await self.start()
-        if self._keeper is not None and self._keeper.done():
-            self.keep(self._group._tasks)  # noqa: SLF001 - a place is a part of its group
         if old is not None:
             await old.retire(self._group.crew.stop_timeout)
 

@@ -114,8 +114,8 @@ class Remote:
     def __init__(self, supervisor: Supervisor, group: str, node: str) -> None:
         self._supervisor, self._group, self._node = supervisor, group, node
 
-    async def run(self, stream: str, messages: Sequence[Message[bytes]]) -> Ran:
+    async def run(self, stream: str, messages: Sequence[Message[bytes]], *, apart: bool = False) -> Ran:
         group = self._supervisor.groups.get(self._group)
         if group is None:
             raise Draining(f"group {self._group} is not there")
-        return await group.run(self._node, stream, messages)
+        return await group.run(self._node, stream, messages, apart=apart)

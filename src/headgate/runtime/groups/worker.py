@@ -14,6 +14,7 @@ from headgate.errors import Draining, HeadgateError, LinkLost, WorkerLost
 from headgate.runtime.groups.assignment import Assignment
 from headgate.runtime.groups.process import Process, ending
 from headgate.runtime.work import Ran, too_large
+from headgate.transport.bell import Bell
 from headgate.transport.link import Link
 
 logger = logging.getLogger("headgate.groups")
@@ -39,6 +40,8 @@ class Worker:
         self._outbox: list[tuple[Portion, int]] = []
         self._link: Link | None = None
         self._loop = asyncio.get_running_loop()
+        self.reserved = False  # for a portion that is to be run apart
+        self._finished = Bell()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._link_over = asyncio.Event()
         self._leaving = False
@@ -107,6 +110,7 @@ class Worker:
                 future.set_exception(error)
         self._in_hand.clear()
         self._made.clear()
+        self._finished.ring()
 
     def kill(self, why: str = "") -> None:
         """End it now."""
@@ -147,6 +151,12 @@ class Worker:
         finally:
             self._in_hand.pop(portion.id, None)
             self._made.pop(portion.id, None)
+            self._finished.ring()
+
+    async def idle(self) -> None:
+        """Return when it has nothing in hand."""
+        while self._in_hand:
+            await self._finished.wait()
 
     def _send_out(self) -> None:
         outbox, self._outbox = self._outbox, []
@@ -235,5 +245,10 @@ class Worker:
     def ended_link(self, reason: HeadgateError | None) -> None:
         """Its link is over: a worker that cannot report is of no use."""
         self._link_over.set()
-        if not self._leaving:
-            self.kill(f"lost its link: {reason}" if reason else "")
+        if self._leaving:
+            return
+        if self._watch is not None:
+            self._watch.cancel()
+        # Most likely its process is over, too, and tells better why.
+        why = f"lost its link: {reason or 'it was closed'}"
+        self._watch = self._loop.call_later(LAST_WORDS_SECONDS, self.kill, why)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from headgate.core.page import Page
+from headgate.core.page import Page, RecordPage
+from headgate.runtime.ingest.families import sort_families
 from headgate.runtime.ingest.settled import Settled, settle
 from headgate.store.base import Connection, Duplicates, Outcome
 
@@ -50,7 +51,10 @@ class Keeping:
         return settled
 
     def _sort(self, session: Connection, page: Page, *, waits: bool) -> Settled | None:
-        outcome = session.sort(page, self.duplicates, waits=waits)
+        if isinstance(page, RecordPage) and page.has_families:
+            outcome = sort_families(session, page, self.duplicates, waits=waits)
+        else:
+            outcome = session.sort(page, self.duplicates, waits=waits)
         if outcome is None:
             return None
         self.doubts = bool(outcome.faults or outcome.skipped or outcome.updated)

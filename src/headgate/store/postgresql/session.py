@@ -16,6 +16,7 @@ from headgate.errors import StorageFull, Unavailable, Uncertain
 from headgate.store.base import Block, Duplicates, Outcome, Posted
 from headgate.store.command_table import CommandTable
 from headgate.store.postgresql.failures import failure, is_held, is_race, told, translated
+from headgate.store.postgresql.sieve import keys_alone, repeated, without
 from headgate.store.postgresql.stage import Stage
 from headgate.store.postgresql.wire import Exchange
 
@@ -38,6 +39,7 @@ class PostgreSQLSession(CommandTable):
         self._connection, self._where, self._prepared = connection, where, prepared
         self._version = -1
         self._hurries = False  # this transaction does not wait for others for long
+        self._sieves = True  # of what is sorted, lately, there was nothing to say but that it is there
         self._stages: dict[str, Stage] = {}  # by entity, parents first
 
     def __repr__(self) -> str:
@@ -97,7 +99,7 @@ class PostgreSQLSession(CommandTable):
             for attempt in range(_ATTEMPTS):
                 self._connection.execute(b"SAVEPOINT sort" if waits else b"SAVEPOINT sort; " + _PATIENCE)
                 try:
-                    outcome = self._sorted(groups, duplicates, thorough=attempt >= _THOROUGH)
+                    outcome = self._sorted(groups, duplicates, attempt)
                 except psycopg.Error as error:
                     if failure(error, self._where) is not None or not is_race(error):
                         raise
@@ -112,16 +114,58 @@ class PostgreSQLSession(CommandTable):
         raise AssertionError("the last attempt returns or raises")
 
     def _sorted(
-        self, groups: Mapping[str, Sequence[Rows]], duplicates: Mapping[str, Duplicates], *, thorough: bool
+        self, groups: Mapping[str, Sequence[Rows]], duplicates: Mapping[str, Duplicates], attempt: int
     ) -> Outcome:
         found: list[Outcome] = []
         for name, group in groups.items():
-            stage = self._stages[name]
+            stage, policy = self._stages[name], duplicates.get(name, Duplicates.ERROR)
+            # At a second attempt somebody is in the way, and the stage goes about it in the order of the keys.
+            sieves = self._sieves and policy is Duplicates.SKIP and attempt == 0
+            if sieves and (outcome := self._sieved(stage, group)):
+                found.append(outcome)
+                continue
             stage.empty(self._connection)
-            copies = [stage.copy_statement(rows.layout).encode() for rows in group]
-            Exchange(self._connection.pgconn).run(b"; ".join(copies), [rows.data for rows in group])
-            found.append(stage.settle(self._connection, duplicates.get(name, Duplicates.ERROR), thorough=thorough))
+            self._copy([(stage.copy_statement(rows.layout), rows.data) for rows in group])
+            found.append(stage.settle(self._connection, policy, thorough=attempt >= _THOROUGH))
+            self._sieves = not (found[-1].faults or found[-1].updated)
         return _joined(found)
+
+    def _sieved(self, stage: Stage, group: Sequence[Rows]) -> Outcome | None:
+        """Pass over rows whose keys are there and insert the others; None, and nothing done, when one is refused."""
+        keys = [data for rows in group if (data := keys_alone(rows, stage.key_columns)) is not None]
+        if not stage.key_columns or stage.storage.generated or len(keys) < len(group):
+            return None
+        self._connection.execute(b"SAVEPOINT sieve")
+        try:
+            stage.empty(self._connection)
+            self._copy([(stage.keys_statement(), data) for data in keys])
+            passed = set(stage.known(self._connection))
+            passed |= repeated(keys, stage.key_places, passed)
+            self._copy([(copy_statement(rows.layout, stage.table), without(rows, passed)) for rows in group])
+        except psycopg.Error as error:
+            if is_held(error) or failure(error, self._where) is not None:
+                raise
+            self._connection.execute(b"ROLLBACK TO sieve; RELEASE sieve")
+            return None
+        self._connection.execute(b"RELEASE sieve")
+        return Outcome(skipped=tuple(sorted(passed)))
+
+    def _copy(self, copies: Sequence[tuple[str, bytes]]) -> None:
+        statements = b"; ".join(statement.encode() for statement, _ in copies)
+        Exchange(self._connection.pgconn).run(statements, [data for _, data in copies])
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[], None]]:
+        with self._translated():
+            self._begin()
+            self._connection.execute(b"SAVEPOINT attempt")
+        yield self._undo_attempt
+        with self._translated():
+            self._connection.execute(b"RELEASE attempt")
+
+    def _undo_attempt(self) -> None:
+        with self._translated():
+            self._connection.execute(b"ROLLBACK TO attempt")
 
     def commit(self) -> None:
         with self._translated():

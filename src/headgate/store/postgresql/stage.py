@@ -45,6 +45,8 @@ class Stage:
         columns = [field.column for field in entity.stored]
         self._columns = [*self.storage.primary_key, *columns] if self.storage.generated else columns
         self._keys = keys_of(self.storage)
+        self.key_columns = tuple(dict.fromkeys(column for key in self._keys for column in key.columns))
+        self.key_places = [[self.key_columns.index(column) for column in key.columns] for key in self._keys]
         self._is_linked = any(key.table == self.table for key in self.storage.foreign_keys)
 
     def __repr__(self) -> str:
@@ -70,8 +72,20 @@ class Stage:
 
     def copy_statement(self, layout: Layout) -> str:
         """What PostgreSQL is told before numbered rows of a layout are sent to the stage."""
-        columns = ", ".join([LINE, *map(quoted, layout.columns)])
-        return f"COPY {self._name} ({columns}) FROM STDIN (FORMAT text, DELIMITER '{DELIMITER}', NULL '')"
+        return self._copy_of(layout.columns)
+
+    def keys_statement(self) -> str:
+        """What it is told before numbers and keys alone are sent there."""
+        return self._copy_of(self.key_columns)
+
+    def _copy_of(self, columns: Sequence[str]) -> str:
+        names = ", ".join([LINE, *map(quoted, columns)])
+        return f"COPY {self._name} ({names}) FROM STDIN (FORMAT text, DELIMITER '{DELIMITER}', NULL '')"
+
+    def known(self, connection: Connection) -> list[int]:
+        """The rows whose keys are in the table."""
+        with looking_up(connection):
+            return [*self._pass_over(connection)]
 
     def settle(self, connection: Connection, duplicates: Duplicates, *, thorough: bool) -> Outcome:
         """Let go on what may. Where others are in the way it raises, unless it is to be `thorough`."""

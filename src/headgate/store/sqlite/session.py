@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
 from typing import Any, TypeVar
@@ -86,6 +86,19 @@ class SQLiteSession(CommandTable):
         self._connection.execute("PRAGMA defer_foreign_keys = OFF")
         self._connection.execute("RELEASE linked")
         return sorting.outcome()
+
+    @contextmanager
+    def attempt(self) -> Iterator[Callable[[], None]]:
+        with self._translated():
+            self._begin()
+            self._connection.execute("SAVEPOINT attempt")
+        yield self._undo_attempt
+        with self._translated():
+            self._connection.execute("RELEASE attempt")
+
+    def _undo_attempt(self) -> None:
+        with self._translated():
+            self._connection.execute("ROLLBACK TO attempt")
 
     def commit(self) -> None:
         try:

@@ -107,10 +107,11 @@ class Guard(httpcore2.NetworkBackend):
 
 def guarded_async(networks: Sequence[Network] = ()) -> httpx2.AsyncHTTPTransport:
     """A transport for httpx2 with no limit to its connections: each reader of a stream holds one while it waits."""
-    transport = httpx2.AsyncHTTPTransport(trust_env=False)
+    context = httpx2.create_ssl_context(trust_env=False)
+    transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
     # httpx2 has no word for a network backend; the pool that it makes has.
     transport._pool = httpcore2.AsyncConnectionPool(  # noqa: SLF001
-        ssl_context=httpx2.create_ssl_context(trust_env=False),
+        ssl_context=context,
         max_connections=None,
         max_keepalive_connections=20,
         keepalive_expiry=10.0,
@@ -121,8 +122,9 @@ def guarded_async(networks: Sequence[Network] = ()) -> httpx2.AsyncHTTPTransport
 
 def guarded(networks: Sequence[Network] = ()) -> httpx2.HTTPTransport:
     """The same for a client without a loop."""
-    transport = httpx2.HTTPTransport(trust_env=False)
+    context = httpx2.create_ssl_context(trust_env=False)
+    transport = httpx2.HTTPTransport(verify=context, trust_env=False)
     transport._pool = httpcore2.ConnectionPool(  # noqa: SLF001
-        ssl_context=httpx2.create_ssl_context(trust_env=False), max_connections=None, network_backend=Guard(networks)
+        ssl_context=context, max_connections=None, network_backend=Guard(networks)
     )
     return transport

@@ -17,6 +17,14 @@ logger = logging.getLogger("headgate.transport.http")
 _BODY_SECONDS = 30.0  # for an answer that has begun to come
 
 
+class _TooLong(Exception):
+    pass
+
+
+class TooLong(Unavailable):
+    """The answer was cut: it was longer than this service takes."""
+
+
 class Peer:
     """All that the sources and sinks of one transport share."""
 
@@ -56,6 +64,8 @@ class Peer:
             async with asyncio.timeout(seconds + _BODY_SECONDS):
                 async with self._client.stream(method, url, timeout=seconds, **request) as answer:
                     return answer.status_code, answer.headers, await self._bounded(answer)
+        except _TooLong:
+            raise TooLong(str(self.ill(stream, f"{url} answers with more than {self._answer_bytes} bytes"))) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise self.ill(stream, f"{url} does not answer: {str(error) or type(error).__name__}") from None
 
@@ -64,7 +74,7 @@ class Peer:
         size = 0
         async for chunk in answer.aiter_bytes():
             if (size := size + len(chunk)) > self._answer_bytes:
-                raise httpx2.ReadError(f"its answer is over {self._answer_bytes} bytes")
+                raise _TooLong
             chunks.append(chunk)
         return b"".join(chunks)
 

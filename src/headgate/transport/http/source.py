@@ -11,9 +11,10 @@ from headgate.errors import StreamClosed, Unavailable
 from headgate.transport.base import Delivery, StreamSettings
 from headgate.transport.bell import Bell, Deadline
 from headgate.transport.http.answer import ACCEPT, Answer, Garbage, Pace, read_answer
-from headgate.transport.http.peer import Peer
+from headgate.transport.http.peer import Peer, TooLong
 
 logger = logging.getLogger("headgate.transport.http")
+MOST = 10_000  # messages in one answer, as gates have it
 NOWHERE = Position("none", {})
 
 
@@ -33,6 +34,7 @@ class HttpSource:
         self._missed = 0
         self._asking: asyncio.Task[None] | None = None
         self._pace = Pace()
+        self._most = MOST  # messages in one answer
         self._closing = Bell()
         self.closed = False
 
@@ -99,7 +101,13 @@ class HttpSource:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            found = await self._fetch(limit, wait)
+            found = await self._fetch(min(limit, self._most), wait)
+            self._most = min(2 * self._most, MOST)
+        except TooLong:
+            if self._most > 1:
+                self._most = max(1, min(limit, self._most) // 4)  # fewer at once may fit
+            else:
+                await asyncio.sleep(self._peer.retry_seconds)
         except Unavailable:
             await asyncio.sleep(min(wait, self._peer.retry_seconds))
         else:
@@ -125,7 +133,7 @@ class HttpSource:
         return bool(answer.messages)
 
     def _parameters(self, limit: int, wait: float) -> dict[str, str]:
-        asked = {"limit": str(max(1, min(limit, 10_000))), "wait": f"{wait:.3f}"}
+        asked = {"limit": str(max(1, limit)), "wait": f"{wait:.3f}"}
         return asked if self._drains else asked | starting(self._start)
 
     def _take(self, answer: Answer) -> None:

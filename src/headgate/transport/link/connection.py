@@ -45,7 +45,7 @@ class Link(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._writable = Bell()
         self._paused = False
-        self._believed = False  # a frame of the session came
+        self._believed = False  # the other side has the secret
         self.closed = False
         self.heard_at = time.monotonic()
 
@@ -114,14 +114,14 @@ class Link(asyncio.Protocol):
     def _take(self, frame: bytes) -> None:
         if self._opener is not None:
             kind, payload = self._opener.open(frame, now=time.monotonic_ns())
-            self._settled()
+            self.believe()
             self._owner.frame(self, kind, payload)
         elif self._greet is not None:
             self._greet(frame)
         else:
             raise FrameMalformed("a frame came before it was its turn")
 
-    def _settled(self) -> None:
+    def believe(self) -> None:
         """The other side has shown that it has the secret, and owes nothing."""
         self._believed = True
         if self._deadline is not None:
@@ -133,7 +133,7 @@ class Link(asyncio.Protocol):
         if not self._believed:
             return
         if not self._splitter:
-            self._settled()
+            self.believe()
         elif self._deadline is None:
             self._give_up_in(self.rules.ttl, "a frame was begun and not ended")
 
@@ -192,6 +192,7 @@ async def connect(
 
     def welcomed(frame: bytes) -> None:
         link.converse(*client.welcomed(frame, tuple(kinds), now=time.monotonic_ns()))
+        link.believe()
         link.send(*first)
         if not ready.done():
             ready.set_result(None)

@@ -17,6 +17,7 @@ from headgate.errors import (
     Unauthorized,
     Unavailable,
 )
+from headgate.interface.audit import Audit
 from headgate.interface.exchange import (
     App,
     ClientGone,
@@ -62,6 +63,7 @@ class Boundary:
         self.guard: Guard | None = None  # None: nobody is asked who they are
         self.tickets: Tickets | None = None
         self.sites: Sites | None = None
+        self.audit: Audit | None = None
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -93,6 +95,7 @@ class Boundary:
             request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, method, outgoing.status, self._clock() - began)
+            self._note(request, label, outgoing.status)
 
     async def _meet(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A client that wants a WebSocket: it gets one, or an answer like that to any other request."""
@@ -116,6 +119,11 @@ class Boundary:
             request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, "GET", status, self._clock() - began)
+            self._note(request, label, status)
+
+    def _note(self, request: Request, label: str, status: int) -> None:
+        if self.audit is not None and not self.audit.note(request, label, status):
+            self._stats.count_error("audit_dropped")
 
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
@@ -180,6 +188,7 @@ class Boundary:
 
     async def _identify(self, request: Request, route: Route | None, guard: Guard) -> None:
         """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
+        request.caller = STRANGER
         if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
             return
         try:
@@ -187,7 +196,6 @@ class Boundary:
         except (Unauthorized, Unavailable):
             if route is None or not route.public:
                 raise
-            request.caller = STRANGER
 
     def _reads_by_ticket(self, request: Request, route: Route | None) -> bool:
         """Whether a ticket in the URL lets a request in. What is served there does not see it."""

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from headgate.core.addresses import redacted
 from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
 from headgate.errors import Problem
@@ -75,6 +75,7 @@ class ServicePlan:
     port: int = 8080
     open: bool = False
     auth: AuthPlan = AuthPlan()
+    audit: str | None = None  # a stream
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     drain_seconds: float = 10.0
@@ -394,9 +395,3 @@ def _summary(value: Any) -> Any:
 
 def _field(value: Any, metadata: Mapping[str, str]) -> Any:
     return redacted(value) if metadata.get("summary") == "url" else _summary(value)
-
-
-def redacted(url: str) -> str:
-    """A URL without its user, password, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if url else ""

@@ -123,7 +123,11 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    auth = document.service.auth
+    auth, audit = document.service.auth, document.streams.get(document.service.audit or "")
+    yield from _declared(("service", "audit"), document.service.audit, "service.audit", ground)
+    if audit is not None and audit.codec.name != "json":
+        words = f"has the codec {audit.codec.name}: what it is told is json"
+        yield ground.at_value(("service", "audit"), f"{ground.show(('service', 'audit'))} {words}")
     if auth.enabled and not has_keys(auth):
         place = ("service", "auth", "enabled")
         yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")

@@ -49,6 +49,7 @@ class ServiceSpec(Spec):
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
     auth: AuthSpec = part("Who may come in.")
+    audit: Name | None = Field(None, description="The stream that is told who changed something, and who was refused.")
     hosts: Names = Field(
         default_factory=list,
         description="The names that it is asked by, without ports; default: any, but on loopback without keys only"

@@ -5,8 +5,10 @@ import time
 
 import httpx2
 
+from headgate.core.scopes import EVERYTHING
 from headgate.errors import HeadgateError, Unavailable
-from headgate.interface.identity.guard import Bearers, Guard
+from headgate.interface.identity.caller import Caller
+from headgate.interface.identity.guard import CERTIFIED, Bearers, Guard
 from headgate.interface.identity.keyring import Keyring
 from headgate.interface.identity.tickets import Tickets
 from headgate.interface.sites import Sites
@@ -26,7 +28,11 @@ def guard_of(plan: Plan) -> Guard | None:
         return None
     keyring = Keyring(auth.keys, auth.keys_file, time.monotonic)
     bearers = _bearers(auth.bearer, plan.connections.http.networks) if auth.bearer else None
-    return Guard(keyring, header=auth.header, realm=plan.service.name, bearers=bearers)
+    shown = [
+        Caller(f"{CERTIFIED}{name}", scopes=EVERYTHING if EVERYTHING[0] in scopes else scopes)
+        for name, scopes in auth.certificates.items()
+    ]
+    return Guard(keyring, header=auth.header, realm=plan.service.name, bearers=bearers, shown=shown)
 
 
 def sites_of(plan: Plan) -> Sites:

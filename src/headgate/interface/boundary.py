@@ -19,6 +19,7 @@ from headgate.errors import (
 )
 from headgate.interface.audit import Audit
 from headgate.interface.exchange import (
+    CERTIFICATE,
     App,
     ClientGone,
     Event,
@@ -31,7 +32,7 @@ from headgate.interface.exchange import (
     respond,
     start_of,
 )
-from headgate.interface.identity.caller import STRANGER
+from headgate.interface.identity.caller import STRANGER, Caller
 from headgate.interface.identity.guard import Guard
 from headgate.interface.identity.tickets import PARAMETER as TICKET
 from headgate.interface.identity.tickets import Tickets
@@ -46,6 +47,7 @@ from headgate.runtime.stats import WebStats
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
 _READING = ("GET", "HEAD", "OPTIONS")
+HSTS = (b"strict-transport-security", b"max-age=31536000")
 PAGE_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -76,6 +78,8 @@ class Boundary:
             await self._meet(scope, receive, send)
             return
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
+        if scope.get("scheme") == "https":
+            request.notes.append(HSTS)
         outgoing = _Outgoing(send, request, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
         found = self.router.resolve(request.path)
@@ -192,7 +196,8 @@ class Boundary:
         if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
             return
         try:
-            request.caller = guard.known(request.scope["headers"]) or await guard.caller(request.scope["headers"])
+            headers = request.scope["headers"]
+            request.caller = guard.known(headers) or _certified(guard, request) or await guard.caller(headers)
         except (Unauthorized, Unavailable):
             if route is None or not route.public:
                 raise
@@ -260,6 +265,11 @@ class _Outgoing:
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _certified(guard: Guard, request: Request) -> Caller | None:
+    names = request.scope.get(CERTIFICATE)
+    return guard.certified(names) if names and not guard.is_given(request.scope["headers"]) else None
 
 
 def _permit(request: Request, route: Route | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from headgate.core.addresses import redacted
 from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
+from headgate.core.scopes import Scope
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
 
@@ -63,7 +64,17 @@ class AuthPlan:
     keys: tuple[ApiKey, ...] = field(default=(), repr=False)
     keys_file: Path | None = None
     bearer: BearerPlan | None = None
+    certificates: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
     ticket_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPlan:
+    """Certificates."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,8 @@ class ServicePlan:
     host: str = "127.0.0.1"
     port: int = 8080
     open: bool = False
-    auth: AuthPlan = AuthPlan()
+    auth: AuthPlan = field(default_factory=AuthPlan)
+    tls: TlsPlan | None = None
     audit: str | None = None  # a stream
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

@@ -8,7 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from headgate.interface.exchange import UNHURRIED
+from headgate.app.tls import names_of
+from headgate.interface.exchange import CERTIFICATE, UNHURRIED
 from headgate.spec.plan import LimitsPlan
 
 LEAST_RATE = 100  # bytes of a body in a second
@@ -31,6 +32,7 @@ class Bounded(HttpToolsProtocol):
     chunk = 0  # bytes that came last
     received = looked_at = strikes = 0
     status_of_refusal = 400
+    names: tuple[str, ...] = ()  # of its client, in a certificate
 
     @property
     def bounds(self) -> LimitsPlan:
@@ -40,6 +42,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.names = names_of(transport) if self.scheme == "https" else ()
         self.head_since = self.loop.time()
         self._look_again()
 
@@ -66,6 +69,8 @@ class Bounded(HttpToolsProtocol):
             self.head_since = self.loop.time()
         self.head_bytes = 0
         super().on_message_begin()
+        if self.names:
+            self.scope[CERTIFICATE] = self.names  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         self.head_since = None

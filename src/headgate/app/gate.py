@@ -15,10 +15,11 @@ from headgate.app.connect import Connections
 from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
-from headgate.app.identity import guard_of, tickets_of
+from headgate.app.identity import guard_of, sites_of, tickets_of
 from headgate.app.ingest import Ingest
 from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
+from headgate.interface.audit import Audit
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
 from headgate.interface.identity.tickets import ticket_route
@@ -37,7 +38,7 @@ from headgate.runtime.pickup import Pickup
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import Tasks
+from headgate.runtime.tasks import Tasks, cancel
 from headgate.spec.plan import InterfacePlan, Plan, StreamPlan
 
 logger = logging.getLogger("headgate.gate")
@@ -66,6 +67,7 @@ class Gate:
         self._polled: dict[str, Stream] = {}
         self._placed: dict[str, str] = {}  # node -> group
         self._reloading = asyncio.Lock()
+        self._auditing: asyncio.Task[Any] | None = None
         self._began = time.monotonic()
         self._web = WebStats()
         self._ops = Ops(
@@ -101,7 +103,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
-        self.app.guard, self.app.tickets = guard_of(plan), tickets_of(plan)
+        self.app.guard, self.app.tickets, self.app.sites = guard_of(plan), tickets_of(plan), sites_of(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -134,11 +136,26 @@ class Gate:
         routes, doors = self._routes(plan), self._doors(plan)
         self.app.router = Router(self._policies.routes(plan.interfaces, routes))
         self.app.doors = self._policies.doors(plan.interfaces, doors)
+        await self._audit(plan)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
         if unready is not None:
             raise unready
+
+    async def _audit(self, plan: Plan) -> None:
+        """Note who changes something from now on where the plan says; what was noted so far is kept first."""
+        await self._end_audit()
+        if plan.service.audit is not None:
+            self.app.audit = Audit(self.streams[plan.service.audit])
+            self._auditing = self.tasks.start("audit", self.app.audit.run())
+
+    async def _end_audit(self) -> None:
+        audit, self.app.audit = self.app.audit, None
+        if self._auditing is not None:
+            await cancel(self._auditing)
+        while audit is not None and audit.waits and await audit.flush():
+            pass
 
     async def _build_groups(self, plan: Plan, nodes: Mapping[str, Declaration]) -> WorkerLost | None:
         """Have the groups of a plan. When workers cannot be followed by new ones, the old ones go on."""
@@ -243,6 +260,7 @@ class Gate:
                 await self._become(plan)
 
     async def _become(self, plan: Plan) -> None:
+        await self._end_audit()
         outdated = self._outdated(plan)
         kept = set(self.streams) - outdated
         await self._stop_nodes(plan, outdated)
@@ -294,6 +312,7 @@ class Gate:
         self.supervisor.drain()
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
         await self.supervisor.close(seconds)
+        await self._end_audit()
         await self.tasks.stop()
         await self.ingest.close()
         await self.commands.close()

@@ -5,11 +5,15 @@ import time
 
 import httpx2
 
+from headgate.core.scopes import EVERYTHING
 from headgate.errors import HeadgateError, Unavailable
-from headgate.interface.identity.guard import Bearers, Guard
+from headgate.interface.identity.caller import Caller
+from headgate.interface.identity.guard import CERTIFIED, Bearers, Guard
 from headgate.interface.identity.keyring import Keyring
 from headgate.interface.identity.tickets import Tickets
+from headgate.interface.sites import Sites
 from headgate.spec.plan import BearerPlan, Plan
+from headgate.spec.values import is_loopback
 from headgate.transport.http.guard import guarded_async, parse_networks
 
 _SECRET = secrets.token_bytes(32)  # of this process, so that tickets outlive a reload
@@ -24,7 +28,18 @@ def guard_of(plan: Plan) -> Guard | None:
         return None
     keyring = Keyring(auth.keys, auth.keys_file, time.monotonic)
     bearers = _bearers(auth.bearer, plan.connections.http.networks) if auth.bearer else None
-    return Guard(keyring, header=auth.header, realm=plan.service.name, bearers=bearers)
+    shown = [
+        Caller(f"{CERTIFIED}{name}", scopes=EVERYTHING if EVERYTHING[0] in scopes else scopes)
+        for name, scopes in auth.certificates.items()
+    ]
+    return Guard(keyring, header=auth.header, realm=plan.service.name, bearers=bearers, shown=shown)
+
+
+def sites_of(plan: Plan) -> Sites:
+    """By which names the gate is asked, and from which pages."""
+    service = plan.service
+    is_private = is_loopback(service.host) and not service.auth.enabled and not service.open
+    return Sites(service.hosts, service.origins, trusting=not service.hosts and not is_private)
 
 
 def tickets_of(plan: Plan) -> Tickets | None:

@@ -21,7 +21,8 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Value = TypeVar("Value")
 PROBLEM = "application/problem+json"
-UNHURRIED = "headgate.unhurried"  # in a scope
+UNHURRIED = "headgate.unhurried"  # in a scope, as the next, the names of a client in its certificate
+CERTIFICATE = "headgate.certificate"
 _LINGER_BYTES, _LINGER_SECONDS = 16 * 1024 * 1024, 5.0  # for a body that is refused to be seen out
 _TURNS = 6  # of the loop, for an end that the kernel knows of to reach us: socket, transport, protocol, request
 

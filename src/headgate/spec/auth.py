@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from headgate.core.api_keys import BadKey, read_key, split_keys
+from headgate.core.scopes import BadScope, read_scope
 from headgate.spec.values import Duration, HeaderName, Name, Secret, Spec, TrustedUrl, expected
 
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -15,6 +16,10 @@ def _switch(value: object) -> bool | None:
     if word not in _SWITCH and word not in ("auto", ""):
         raise expected("auto, true or false")
     return _SWITCH.get(word)
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 def _split(value: Any) -> Any:
@@ -35,6 +40,19 @@ KeyTexts = Annotated[list[KeyText], BeforeValidator(_split, json_schema_input_ty
 
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
+
+
+def _scope(text: str) -> str:
+    try:
+        read_scope(text)
+    except BadScope as error:
+        raise expected(f"scopes: {error}") from None
+    return text
+
+
+ScopeTexts = Annotated[
+    list[Annotated[str, AfterValidator(_scope)]], BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
+]
 
 
 class BearerSpec(Spec):
@@ -65,6 +83,10 @@ class AuthSpec(Spec):
         description="The keys, or their hashes (`sha256:...`), as a list or a text with commas: `${API_KEYS:-}`.",
     )
     bearer: BearerSpec | None = Field(None, description="Tokens of an issuer, beside keys or instead of them.")
+    certificates: dict[Name, ScopeTexts] = Field(
+        default_factory=dict,
+        description="Clients that show a certificate of `service.tls.client_ca`: the names in it, and their scopes.",
+    )
     ticket_secret: Secret | None = Field(
         None,
         repr=False,

@@ -127,7 +127,15 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    auth = document.service.auth
+    auth, audit = document.service.auth, document.streams.get(document.service.audit or "")
+    yield from _declared(("service", "audit"), document.service.audit, "service.audit", ground)
+    if audit is not None and audit.codec.name != "json":
+        words = f"has the codec {audit.codec.name}: what it is told is json"
+        yield ground.at_value(("service", "audit"), f"{ground.show(('service', 'audit'))} {words}")
+    tls = document.service.tls
+    if auth.certificates and (tls is None or tls.client_ca is None):
+        place = ("service", "auth", "certificates")
+        yield ground.at_key(place, f"{dotted(place)}: nothing says who signs them; set service.tls.client_ca")
     if auth.enabled and not has_keys(auth):
         place = ("service", "auth", "enabled")
         yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")
@@ -143,7 +151,7 @@ def _service(document: Document, ground: Ground) -> Iterator[Problem]:
 
 def has_keys(auth: AuthSpec) -> bool:
     """Whether anybody can say who they are."""
-    return bool(auth.keys) or auth.keys_file is not None or auth.bearer is not None
+    return bool(auth.keys or auth.certificates) or auth.keys_file is not None or auth.bearer is not None
 
 
 def asks(auth: AuthSpec) -> bool:

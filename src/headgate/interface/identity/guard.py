@@ -1,12 +1,13 @@
 """The guard: asks each request who sends it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from headgate.errors import Unauthorized
 from headgate.interface.identity.caller import Caller
 from headgate.interface.identity.keyring import Keyring
 
+CERTIFIED = "cert:"  # in the names of callers, before what stands in their certificates
 _BEARER = b"bearer "
 _DOTS = 2  # of a signed token
 
@@ -26,16 +27,27 @@ class Bearers(Protocol):
 class Guard:
     """Stands in front of everything that a gate serves."""
 
-    def __init__(self, keyring: Keyring, *, header: str, realm: str, bearers: Bearers | None = None) -> None:
+    def __init__(
+        self, keyring: Keyring, *, header: str, realm: str, bearers: Bearers | None = None, shown: Sequence[Caller] = ()
+    ) -> None:
         self.header = header
         self._keyring, self._bearers = keyring, bearers
+        self._shown = {caller.name.removeprefix(CERTIFIED): caller for caller in shown}
         self._name = header.lower().encode()
         self._challenge = f'ApiKey realm="{_quoted(realm)}", header="{header}", Bearer realm="{_quoted(realm)}"'
+
+    def certified(self, names: Iterable[str]) -> Caller | None:
+        """Who shows a certificate with these names, if that is one of those we know."""
+        return next((self._shown[name] for name in names if name in self._shown), None)
 
     def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
         """Who sends a request with this one key, if that is so plain."""
         given = [value for name, value in headers if name == self._name or name == b"authorization"]
         return self._keyring.find(given[0]) if len(given) == 1 else None
+
+    def is_given(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether there is a key or a token: who sends a wrong one is not taken for somebody else."""
+        return any(name in (self._name, b"authorization") for name, _ in headers)
 
     async def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
         """Who sends a request with these headers. Raises `Unauthorized`, or `Unavailable`."""

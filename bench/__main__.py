@@ -7,7 +7,21 @@ from importlib import import_module
 
 from bench.table import Row, render
 
-PARTS = ("startup", "memory", "log", "kafka", "http", "live", "sse", "entities", "ingest", "commands")
+PARTS = (
+    "startup",
+    "memory",
+    "log",
+    "kafka",
+    "http",
+    "boundary",
+    "live",
+    "sse",
+    "entities",
+    "ingest",
+    "commands",
+    "calls",
+    "groups",
+)
 
 
 def main() -> None:

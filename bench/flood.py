@@ -17,8 +17,9 @@ _UNTOLD = b"content-length:"
 class _Client(asyncio.Protocol):
     """One connection: sends the next request when the one before was answered."""
 
-    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]") -> None:
+    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]", status: int = 200) -> None:
         self._requests, self._done = requests, done
+        self._start = b"HTTP/1.1 %d" % status
         self._received = b""
         self._transport: Any = None
 
@@ -34,7 +35,7 @@ class _Client(asyncio.Protocol):
         length = int(self._received[:head].lower().split(_UNTOLD)[1].split(b"\r\n")[0])
         if len(self._received) < head + 4 + length:
             return
-        if not self._received.startswith(b"HTTP/1.1 200"):
+        if not self._received.startswith(self._start):
             self._fail(RuntimeError(self._received.decode(errors="replace")))
             return
         self._received = b""
@@ -57,16 +58,25 @@ class _Client(asyncio.Protocol):
             self._transport.close()
 
 
-def flood(port: int, path: str, bodies: list[bytes], in_flight: int, media: str = "text/plain") -> float:
-    """Requests per second; every one must be answered with 200."""
-    requests = iter([_request(path, body, media) for body in bodies])
+def flood(
+    port: int,
+    path: str,
+    bodies: list[bytes],
+    in_flight: int,
+    media: str = "text/plain",
+    *,
+    more: bytes = b"",
+    status: int = 200,
+) -> float:
+    """Requests per second; every one must be answered with this status. `more` are lines of the head."""
+    requests = iter([_request(path, body, media, more) for body in bodies])
 
     async def run() -> float:
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
         ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(in_flight)]
         for end in ends:
-            await loop.create_connection(lambda end=end: _Client(requests, end), "127.0.0.1", port)  # type: ignore[misc]
+            await loop.create_connection(lambda end=end: _Client(requests, end, status), "127.0.0.1", port)  # type: ignore[misc]
         await asyncio.gather(*ends)
         return len(bodies) / (time.perf_counter() - began)
 
@@ -107,9 +117,9 @@ def latencies(
     return uvloop.run(run())
 
 
-def _request(path: str, body: bytes, media: str = "text/plain") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _request(path: str, body: bytes, media: str = "text/plain", more: bytes = b"") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + more + b"\r\n" + body
 
 
 def send_file(port: int, path: str, file: Path) -> bytes:

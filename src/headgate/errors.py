@@ -18,7 +18,9 @@ HeadgateError
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── RateLimited          more requests of one client than there may be
+├── Expired              the time of what was asked for is over
 ├── Busy                 what this request needs has too much to do; come again
+├── Misdirected          asked by a name that is not this gate's
 ├── Unauthorized         the gate does not know who sends this
 ├── Refused              the gate does not do this for this client
 │   └── Forbidden        this client has no permission for it
@@ -178,10 +180,22 @@ class SettingConflict(HeadgateError):
     code, status = "setting_conflict", 409
 
 
+class Expired(HeadgateError):
+    """The time of what was asked for is over; it was not done."""
+
+    code, status = "expired", 409
+
+
 class Busy(HeadgateError):
     """What this request needs does not keep up; nothing of it was done."""
 
     code, status, retriable = "busy", 429, True
+
+
+class Misdirected(HeadgateError):
+    """The request came by a name that is not this gate's."""
+
+    code, status = "misdirected", 421
 
 
 class Unauthorized(HeadgateError):

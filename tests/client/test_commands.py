@@ -9,7 +9,17 @@ import pytest
 
 from headgate.client import CommandClient, SyncCommandClient, conversation
 from headgate.client.commands import Sent
-from headgate.errors import Busy, HeadgateError, InvalidCommand, KeyReused, NotFound, Refused, TooLate, Unavailable
+from headgate.errors import (
+    Busy,
+    HeadgateError,
+    InvalidCommand,
+    KeyReused,
+    NotFound,
+    Refused,
+    TooLate,
+    Unauthorized,
+    Unavailable,
+)
 from tests.gates.commands import command, commanding
 from tests.services.daemon import free_port
 
@@ -65,7 +75,8 @@ async def test_a_command_is_sent_again_with_the_same_key_until_it_is_answered() 
     ("answer", "kind"),
     [
         ((400, b'{"error":"qos: no","type":"CommandValidationError"}'), InvalidCommand),
-        ((401, b"{}"), Refused),
+        ((401, b"{}"), Unauthorized),
+        ((403, b"{}"), Refused),
         ((404, b"nothing"), NotFound),
         ((409, b"{}"), TooLate),
         ((422, b'{"error":"used","type":"IdempotencyKeyReusedError"}'), KeyReused),

@@ -27,11 +27,14 @@ def config(
     more: str = "",
     kafka: str = "localhost:1",
     sending: str = "30s",
+    options: str = "",
 ) -> str:
     """A gate with a command interface, whose book is at a URL."""
     return f"""
 service: {{name: pusher, version: 1.2.3, log: {{level: error}}}}
-connections: {{database: {{url: '{url}'}}, kafka: {{bootstrap_servers: '{kafka}', send_timeout: {sending}}}}}
+connections:
+  database: {{url: '{url}'}}
+  kafka: {{bootstrap_servers: '{kafka}', send_timeout: {sending}, options: {{{options}}}}}
 streams: {streams or "{commands: {}, answers: {}}"}
 runtime:
   web:

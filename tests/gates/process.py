@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import httpx2
 
 from tests.services.daemon import wait_until
 
-_ADDRESS = re.compile(r"on (http://\S+)")
+_ADDRESS = re.compile(r"on (https?://\S+)")
 
 
 class GateProcess:
@@ -30,8 +31,10 @@ class GateProcess:
         module: str = "headgate",
         arguments: Sequence[str] = (),
         log: str = "gate.log",
+        trust: str | None = None,
     ) -> None:
         self.config = config
+        self._trust = ssl.create_default_context(cafile=trust) if trust else True
         self._arguments = arguments
         self._overlays = [option for overlay in overlays for option in ("-c", str(overlay))]
         self.port = port
@@ -70,7 +73,9 @@ class GateProcess:
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
         """The status of a GET; None when nobody answers."""
         try:
-            return httpx2.get(f"{self.url}{path}", headers=headers, timeout=2, trust_env=False).status_code
+            url = self.url if self._trust is True else self.url.replace("127.0.0.1", "localhost")
+            given = {"headers": headers, "timeout": 2, "trust_env": False, "verify": self._trust}
+            return httpx2.get(f"{url}{path}", **given).status_code  # type: ignore[arg-type]
         except httpx2.HTTPError:
             return None
 

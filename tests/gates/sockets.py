@@ -83,7 +83,7 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True, rsv1: bool = Fals
 def handshake(path: str, **headers: str) -> bytes:
     """A request to open a socket. Names are given with underscores."""
     given = {
-        "Host": "gate.example",
+        "Host": "gate.localhost",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",

@@ -104,6 +104,20 @@ async def test_a_stream_in_memory_is_moved_by_its_gate_and_its_readers_go_on(tmp
         assert (done.returncode, b"node-x goes on at" in done.stderr) == (0, True), done.stderr
 
 
+async def test_a_service_that_does_not_say_where_it_ends_is_moved_until_nothing_comes(tmp_path: Path) -> None:
+    config = (
+        "streams: {orders: {}}\nruntime: {web: {interfaces: [{kind: messages, path: /messages, stream: orders}]}}\n"
+    )
+    async with web(config) as (_, served):
+        await fill(served.gate.streams["orders"], 0, 2500)
+        old, new = tmp_path / "old.yaml", tmp_path / "log.yaml"
+        old.write_text(f"streams: {{orders: {{transport: http, url: '{served.url}/messages'}}}}\n")
+        new.write_text(OLD.format(folder=tmp_path))
+        arguments = ("bridge", str(old), "orders", "-c", str(new), "--until-end")
+        done = await asyncio.to_thread(headgate, *arguments, cwd=tmp_path)
+        assert (done.returncode, b"2500 messages moved" in done.stderr) == (0, True), done.stderr
+
+
 def test_what_cannot_be_moved_is_told(tmp_path: Path) -> None:
     here, there = tmp_path / "here.yaml", tmp_path / "there.yaml"
     here.write_text("streams: {orders: {}}\n")

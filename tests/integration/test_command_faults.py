@@ -144,3 +144,26 @@ async def test_kafka_that_is_away_is_told_within_the_time_and_by_readiness(tmp_p
                 await asyncio.sleep(0.1)
         told = json.dumps(await client.published())
         assert '"there"' in told
+
+
+async def test_a_local_queue_that_stays_full_is_told_and_not_waited_for_without_end(
+    tmp_path: Path, own_kafka: Own
+) -> None:
+    broker = own_kafka()
+    given = on_kafka(broker, interface=", timeout: 2s", sending="2s", options="queue.buffering.max.messages: 10")
+    async with commanding(f"sqlite:///{tmp_path}/book.db", **given) as client:
+        client.http.timeout = 60
+        assert (await client.push(command("there"))).status_code == 200
+        broker.pause()
+        try:
+            answers = await asyncio.gather(
+                client.push(*(command(f"d{n}") for n in range(50))), *(client.push(command(f"e{n}")) for n in range(30))
+            )
+        finally:
+            broker.resume()
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(answer.headers["retry-after"] for answer in answers)
+        assert answers[0].json()["failed"] == 50
+        async with asyncio.timeout(60):
+            while (await client.push(command("there"))).status_code != 200:
+                await asyncio.sleep(0.1)

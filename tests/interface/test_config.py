@@ -172,3 +172,13 @@ async def test_there_is_a_limit_to_keys() -> None:
         answers = [await put(client, f"*/monitor/k{n}", n) for n in range(12)]
         assert [answer.status_code for answer in answers] == [200] * 10 + [422] * 2
         assert "no room" in answers[-1].json()["error"]
+
+
+async def test_what_became_of_settings_is_counted() -> None:
+    async with web(CONFIG) as (client, _):
+        await put(client, BINS, 1)
+        await put(client, "no key", 1)
+        await put(client, BINS, 2, if_version=7)
+        text = (await client.get("/metrics")).text
+        assert 'headgate_settings_total{status="applied"} 1.0' in text
+        assert 'headgate_settings_total{status="refused"} 2.0' in text

@@ -1,6 +1,5 @@
 """Sinks over HTTP: each path drains its own, and health tells what waits."""
 
-import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -78,16 +77,13 @@ def test_several_paths_have_their_own() -> None:
 async def test_what_a_client_did_not_get_waits_for_the_next(sink: QueueBasedMessageSink[int]) -> None:
     with MessageServer(sink) as server:
         stats = server._app._app._stats
-        for number in range(5):
+        for _ in range(5):
             async with raw(server.url) as connection:
                 connection.send(b"GET /messages?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n")
                 await eventually(lambda: stats.in_flight == 1)
                 connection.leave()
-                await asyncio.sleep(0)  # now the kernel knows, and the server may or may not
-                if number % 2:
-                    await eventually(lambda: stats.in_flight == 0)
-                sink.publish_messages(numbers(1))
             await eventually(lambda: stats.in_flight == 0)
+            sink.publish_messages(numbers(1))
             async with client_of(server.url) as client:
                 assert [message["value"] for message in (await client.get("/messages?wait=5")).json()] == [1]
                 await eventually(lambda: stats.in_flight == 0)  # who leaves at once may not have got it
@@ -135,3 +131,21 @@ def test_a_port_that_is_taken_is_told() -> None:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(HeadgateError, match="cannot listen"), MessageServer({}, port=port):
             pass
+
+
+def test_a_server_for_others_has_to_be_meant() -> None:
+    with pytest.raises(HeadgateError, match="open=True"):
+        MessageServer({}, host="0.0.0.0")
+    assert repr(MessageServer({}, host="0.0.0.0", open=True)) == "<MessageServer not started: <MessageApp: >>"
+
+
+def test_a_sink_outlives_its_servers(sink: QueueBasedMessageSink[int]) -> None:
+    for _ in range(3):
+        with MessageServer(sink) as server, httpx2.Client(base_url=server.url, trust_env=False) as client:
+            sink.publish_messages(numbers(1))
+            assert client.get("/messages").status_code == 200
+            # Whoever leaves at once may look as if it had left before it had its answer.
+            assert client.get("/health").json()["queue_size"] == 0
+    assert sink._listeners == []
+    sink.publish_messages(numbers(2))
+    assert len(sink) == 1

@@ -689,17 +689,17 @@ async def test_under_another_server_the_same_is_sent() -> None:
     ("path", "origin", "status"),
     [
         ("/all", None, 101),
-        ("/all", "http://gate.example", 101),
-        ("/all", "https://GATE.example", 101),
-        ("/all", "http://gate.example:8080", 403),
+        ("/all", "http://gate.localhost", 101),
+        ("/all", "https://GATE.localhost", 101),
+        ("/all", "http://gate.localhost:8080", 403),
         ("/all", "http://evil.example", 403),
-        ("/all", "http://gate.example.evil.example", 403),
+        ("/all", "http://gate.localhost.evil.example", 403),
         ("/all", "https://plant.example", 403),
         ("/all", "null", 403),
         ("/all", "", 403),
         ("/partners", "https://plant.example", 101),
         ("/partners", "http://plant.example", 403),
-        ("/partners", "http://gate.example", 101),
+        ("/partners", "http://gate.localhost", 101),
     ],
 )
 async def test_pages_of_other_sites_are_let_in_by_name_only(path: str, origin: str | None, status: int) -> None:
@@ -953,7 +953,7 @@ async def test_who_speaks_before_it_is_let_in_is_heard_when_it_is() -> None:
         (handshake("/" + "x" * 20_000), 414),
         (handshake("/all", X_Long="x" * 20_000), 431),
         (handshake("/all", X_Letter="\xff"), 101),
-        (handshake("/all").replace(b"Host: gate.example\r\n", b""), 101),
+        (handshake("/all").replace(b"Host: gate.localhost\r\n", b""), 101),
     ],
 )
 async def test_a_handshake_that_is_none_is_answered(sent: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -420,13 +420,13 @@ BAD = [
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /health, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
+            '1:53: "/health" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json, /tokens itself'
         ],
     ),
     (
         "runtime: {web: {interfaces: [{kind: messages, path: /streams/a, stream: a}]}}\nstreams: {a: {}}\n",
         [
-            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json itself'
+            '1:53: "/streams/a" is taken: the gate serves /streams, /health, /ready, /info, /metrics, /stats, /docs, /openapi.json, /tokens itself'
         ],
     ),
     (

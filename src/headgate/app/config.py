@@ -9,6 +9,7 @@ from headgate.interface.poll import Drained
 from headgate.interface.route import Route
 from headgate.runtime.config.channel import Channel
 from headgate.runtime.config.view import Config, Declared
+from headgate.runtime.stats import ConfigStats
 from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import Tasks
 from headgate.spec.plan import InterfacePlan, Plan
@@ -21,6 +22,7 @@ class Configuring:
     """The settings of a gate."""
 
     def __init__(self, tasks: Tasks, service: str) -> None:
+        self.stats = ConfigStats()
         self.channel: Channel | None = None
         self._declared = Declared(service)
         self._path = ""
@@ -48,7 +50,7 @@ class Configuring:
     def _channel(self, interface: InterfacePlan, streams: Mapping[str, Stream]) -> Channel:
         stream = streams[interface.stream or ""]
         acks = None if interface.acks is None else streams[interface.acks]
-        return Channel(stream, self._declared, acks, repeats=stream.transport_name != "http")
+        return Channel(stream, self._declared, acks, repeats=stream.transport_name != "http", stats=self.stats)
 
     def routes(self, drained: Drained) -> list[Route]:
         """What the interface serves."""

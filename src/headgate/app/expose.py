@@ -11,7 +11,9 @@ import uvicorn
 
 from headgate.app.protocol import Protocol
 from headgate.app.serve import bind, url_of
+from headgate.errors import HeadgateError
 from headgate.interface.sinks import MessageApp, Sinks
+from headgate.spec.values import is_loopback
 
 _PATIENCE = 5.0  # seconds for clients to have their answers when it stops
 
@@ -19,10 +21,14 @@ _PATIENCE = 5.0  # seconds for clients to have their answers when it stops
 class MessageServer(AbstractContextManager["MessageServer"]):
     """Serves what sinks hold, by a thread, while the block runs. `url` is where; port 0 takes a free one.
 
-    It listens on this machine alone unless `host` says otherwise: anyone who can reach it may drain the sinks.
+    Whoever can reach it may drain the sinks, so another `host` than this machine needs `open=True`.
     """
 
-    def __init__(self, sinks: Sinks, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, sinks: Sinks, *, host: str = "127.0.0.1", port: int = 0, open: bool = False) -> None:  # noqa: A002 - the word of the YAML file
+        if not (open or is_loopback(host)):
+            raise HeadgateError(
+                f"others can reach {host}, and nothing asks them who they are; say open=True if they may"
+            )
         self._app = MessageApp(sinks)
         self._host, self._port = host, port
         self._thread: threading.Thread | None = None

@@ -15,14 +15,15 @@ from headgate.app.connect import Connections
 from headgate.app.discovery import discovered
 from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
+from headgate.app.identity import guard_of, sites_of, tickets_of
 from headgate.app.ingest import Ingest
 from headgate.app.plugins import graphql_class
 from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
+from headgate.interface.audit import Audit
 from headgate.interface.boundary import Boundary
 from headgate.interface.cursors import Cursors
-from headgate.interface.identity.guard import Guard
-from headgate.interface.identity.keyring import Keyring
+from headgate.interface.identity.tickets import ticket_route
 from headgate.interface.ops import Ops
 from headgate.interface.pages import Pages
 from headgate.interface.poll import poll_route
@@ -38,7 +39,7 @@ from headgate.runtime.pickup import Pickup
 from headgate.runtime.runner import Node
 from headgate.runtime.stats import WebStats
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import Tasks
+from headgate.runtime.tasks import Tasks, cancel
 from headgate.spec.plan import InterfacePlan, Plan, StreamPlan
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Gate:
         self._polled: dict[str, Stream] = {}
         self._placed: dict[str, str] = {}  # node -> group
         self._reloading = asyncio.Lock()
+        self._auditing: asyncio.Task[Any] | None = None
         self._began = time.monotonic()
         self._web = WebStats()
         self._ops = Ops(
@@ -84,6 +86,7 @@ class Gate:
             polled=self._polled,
             web=self._web,
             ingest=self.ingest.stats,
+            config=self.config.stats,
             commands=self.commands.stats,
             replies=self.calls.replies,
             more_health=self.ingest.health,
@@ -105,7 +108,7 @@ class Gate:
         self.app.request_limit = limits.request_size_bytes
         self.app.workload.most_requests = limits.pending_requests
         self.app.workload.most_bytes = limits.pending_bytes
-        self.app.guard = _guard(plan)
+        self.app.guard, self.app.tickets, self.app.sites = guard_of(plan), tickets_of(plan), sites_of(plan)
 
     def __repr__(self) -> str:
         return f"<Gate {self.plan.service.name}: {len(self.streams)} streams, {len(self.nodes)} nodes>"
@@ -139,6 +142,7 @@ class Gate:
         routes, doors = self._routes(plan), self._doors(plan)
         self.app.router = Router(self._policies.routes(plan.interfaces, routes))
         self.app.doors = self._policies.doors(plan.interfaces, doors)
+        await self._audit(plan)
         for node in self.nodes.values():
             if not node.running:
                 node.start(self.tasks)
@@ -150,6 +154,20 @@ class Gate:
             self._graphql = graphql_class()(self.visitors, self._drained.wait)
         if self._graphql is not None:
             self._graphql.become(plan, self.streams, self.hubs, self.calls.terms, self.commands.offices)
+
+    async def _audit(self, plan: Plan) -> None:
+        """Note who changes something from now on where the plan says; what was noted so far is kept first."""
+        await self._end_audit()
+        if plan.service.audit is not None:
+            self.app.audit = Audit(self.streams[plan.service.audit])
+            self._auditing = self.tasks.start("audit", self.app.audit.run())
+
+    async def _end_audit(self) -> None:
+        audit, self.app.audit = self.app.audit, None
+        if self._auditing is not None:
+            await cancel(self._auditing)
+        while audit is not None and audit.waits and await audit.flush():
+            pass
 
     async def _build_groups(self, plan: Plan, nodes: Mapping[str, Declaration]) -> WorkerLost | None:
         """Have the groups of a plan. When workers cannot be followed by new ones, the old ones go on."""
@@ -188,6 +206,8 @@ class Gate:
         routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
         routes += self.config.routes(self._drained.wait)
         routes += self._graphql.routes() if self._graphql is not None else []
+        if self.app.tickets is not None:
+            routes.append(ticket_route(self.app.tickets, self._is_read))
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -217,6 +237,11 @@ class Gate:
         if pickup := self._pickups.get(stream.name):
             return queue_route(path, stream, pickup, self._drained.wait)
         return poll_route(path, self.hubs[stream.name], self.visitors, self._drained.wait)
+
+    def _is_read(self, path: str) -> bool:
+        """Whether something is at this path that can be read."""
+        found = self.app.router.resolve(path)
+        return path in self.app.doors or (found is not None and self.app.router.find("GET", found[0]) is not None)
 
     def info(self) -> dict[str, Any]:
         """What `/info` tells."""
@@ -249,6 +274,7 @@ class Gate:
                 await self._become(plan)
 
     async def _become(self, plan: Plan) -> None:
+        await self._end_audit()
         outdated = self._outdated(plan)
         kept = set(self.streams) - outdated
         await self._stop_nodes(plan, outdated)
@@ -300,6 +326,7 @@ class Gate:
         self.supervisor.drain()
         await asyncio.gather(*(node.stop(seconds) for node in self.nodes.values()))
         await self.supervisor.close(seconds)
+        await self._end_audit()
         await self.tasks.stop()
         await self.ingest.close()
         await self.commands.close()
@@ -309,19 +336,12 @@ class Gate:
         await self._connections.close()
 
 
-def _guard(plan: Plan) -> Guard | None:
-    auth = plan.service.auth
-    if not auth.enabled:
-        return None
-    return Guard(Keyring(auth.keys, auth.keys_file, time.monotonic), header=auth.header, realm=plan.service.name)
-
-
 async def rehearse(plan: Plan) -> dict[str, Declaration]:
     """The nodes of a plan. What cannot work is refused before anything is touched or opened.
 
     May raise a `HeadgateError`.
     """
-    _guard(plan)
+    guard_of(plan)
     connections = Connections()
     try:
         streams = {name: connections.stream(stream, plan.connections) for name, stream in plan.streams.items()}

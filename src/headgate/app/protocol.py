@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from headgate.app.bounded import Bounded
 from headgate.core.lanes import Payload
 from headgate.errors import Overloaded
 from headgate.interface.boundary import render
@@ -17,7 +18,7 @@ from headgate.interface.exchange import Receive, Request, Scope, Send, start_of
 from headgate.interface.outlet import EXTENSION, Writer
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Bounded):
     """One connection. It is the outlet of the request that it carries."""
 
     writer: Writer | None = None

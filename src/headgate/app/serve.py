@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -21,8 +22,9 @@ import uvicorn
 from headgate.app.gate import Gate
 from headgate.app.logs import configure
 from headgate.app.protocol import Protocol
+from headgate.app.tls import context_of, renew
 from headgate.errors import ConfigError, HeadgateError
-from headgate.spec.plan import AuthPlan, LoggingPlan, Plan, ServicePlan
+from headgate.spec.plan import AuthPlan, LimitsPlan, LoggingPlan, Plan, ServicePlan
 from headgate.spec.values import is_loopback
 
 logger = logging.getLogger("headgate.serve")
@@ -52,9 +54,9 @@ async def _serve(plan: Plan, load: Load, ready: Callable[[Gate, str], None]) -> 
     threads = ThreadPoolExecutor(thread_name_prefix=_THREADS)
     asyncio.get_running_loop().set_default_executor(threads)
     async with Gate(plan) as gate:
-        server = _Server(config_of(gate), lambda: ready(gate, url_of(sock)))
+        server = _Server(config_of(gate), lambda: ready(gate, url_of(sock, secure=plan.service.tls is not None)))
         address = sock.getsockname()[0]
-        with _signals(gate, server, lambda: _reload(gate, load, address)):
+        with _signals(gate, server, lambda: _reload(gate, load, address, server.config.ssl)):
             _settle_memory()
             await server.serve(sockets=[sock])
             await _drain(gate, threads, server.stopped_at)
@@ -106,11 +108,19 @@ class _Server(uvicorn.Server):
         self._listening()
 
 
-def config_of(gate: Gate) -> uvicorn.Config:
+class Config(uvicorn.Config):
+    """Uvicorn's, with what a connection may take of time and room."""
+
+    limits: LimitsPlan
+
+
+def config_of(gate: Gate) -> Config:
     """How uvicorn serves a gate."""
     service = gate.plan.service
-    return uvicorn.Config(
+    tls = service.tls
+    config = Config(
         gate.app,
+        ssl_context_factory=None if tls is None else lambda _, __: context_of(tls),
         http=Protocol,
         ws=_socket_protocol,  # type: ignore[arg-type]  # called like the class that it loads
         ws_max_size=service.limits.request_size_bytes,
@@ -124,6 +134,8 @@ def config_of(gate: Gate) -> uvicorn.Config:
         timeout_keep_alive=max(1, round(service.limits.keep_alive_seconds)),
         timeout_graceful_shutdown=service.drain_seconds * _WEB_SHARE,  # type: ignore[arg-type]  # seconds to asyncio
     )
+    config.limits = service.limits
+    return config
 
 
 def _socket_protocol(**given: Any) -> asyncio.Protocol:
@@ -149,10 +161,11 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
+def url_of(sock: socket.socket, *, secure: bool = False) -> str:
     """Where a bound socket is reached."""
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @contextlib.contextmanager
@@ -176,7 +189,7 @@ def _signals(gate: Gate, server: _Server, reload: Callable[[], Coroutine[Any, An
             loop.remove_signal_handler(number)
 
 
-async def _reload(gate: Gate, load: Load, address: str) -> None:
+async def _reload(gate: Gate, load: Load, address: str, context: ssl.SSLContext | None = None) -> None:
     """Read the files again. When they are wrong, say so and go on as before."""
     try:
         plan = await asyncio.to_thread(load)
@@ -186,6 +199,8 @@ async def _reload(gate: Gate, load: Load, address: str) -> None:
                 " but for its log, its keys and what it takes of requests"
             )
         _refuse_to_open(gate.plan.service, plan.service, address)
+        if context is not None and plan.service.tls is not None:
+            renew(context, plan.service.tls)
         await gate.reload(plan)
         configure(level=plan.service.log.level, form=plan.service.log.format)
     except ConfigError as error:
@@ -206,7 +221,17 @@ def _refuse_to_open(was: ServicePlan, service: ServicePlan, address: str) -> Non
 def _bound_at_start(plan: Plan) -> ServicePlan:
     """What a reload does not change any more: the service, but for what it can."""
     limits = replace(plan.service.limits, request_size_bytes=0, pending_requests=0, pending_bytes=0)
-    return replace(plan.service, limits=limits, log=LoggingPlan(), auth=AuthPlan(), drain_seconds=0.0, build="")
+    return replace(
+        plan.service,
+        limits=limits,
+        log=LoggingPlan(),
+        auth=AuthPlan(),
+        drain_seconds=0.0,
+        build="",
+        audit=None,
+        hosts=(),
+        origins=(),
+    )
 
 
 def _settle_memory() -> None:

@@ -12,7 +12,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
+from headgate.app.tls import names_of
 from headgate.core.lanes import Payload
+from headgate.interface.exchange import CERTIFICATE
 from headgate.interface.frames import is_text
 from headgate.interface.outlet import EXTENSION, Writer
 from headgate.interface.socket import FRAME_BYTES, INVALID, POLICY, TOO_LARGE
@@ -114,6 +116,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
+            if names := names_of(self.transport):
+                self.scope[CERTIFICATE] = names  # type: ignore[literal-required]
             # A client has to wait for our answer. One that does not is not read before the first `receive`.
             self.read_paused = True
             self.transport.pause_reading()

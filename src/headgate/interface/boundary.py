@@ -7,8 +7,19 @@ from collections.abc import Callable, Mapping
 from random import getrandbits
 
 from headgate.core.scopes import EVERYTHING, READ, WRITE
-from headgate.errors import BodyTooLarge, Draining, Forbidden, HeadgateError, NotFound, Overloaded, Unauthorized
+from headgate.errors import (
+    BodyTooLarge,
+    Draining,
+    Forbidden,
+    HeadgateError,
+    NotFound,
+    Overloaded,
+    Unauthorized,
+    Unavailable,
+)
+from headgate.interface.audit import Audit
 from headgate.interface.exchange import (
+    CERTIFICATE,
     App,
     ClientGone,
     Event,
@@ -21,10 +32,13 @@ from headgate.interface.exchange import (
     respond,
     start_of,
 )
-from headgate.interface.identity.caller import STRANGER
+from headgate.interface.identity.caller import STRANGER, Caller
 from headgate.interface.identity.guard import Guard
+from headgate.interface.identity.tickets import PARAMETER as TICKET
+from headgate.interface.identity.tickets import Tickets
 from headgate.interface.outlet import direct_outlet
 from headgate.interface.route import Route, Router
+from headgate.interface.sites import Sites
 from headgate.interface.socket import Socket
 from headgate.interface.websocket import Door
 from headgate.interface.workload import Workload
@@ -33,6 +47,12 @@ from headgate.runtime.stats import WebStats
 logger = logging.getLogger("headgate.web")
 _SAFE_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}")
 _READING = ("GET", "HEAD", "OPTIONS")
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+PAGE_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -43,6 +63,9 @@ class Boundary:
         self.router = Router(())
         self.doors: Mapping[str, Door] = {}  # of WebSockets, by path
         self.guard: Guard | None = None  # None: nobody is asked who they are
+        self.tickets: Tickets | None = None
+        self.sites: Sites | None = None
+        self.audit: Audit | None = None
         self.draining = False
         self.request_limit = request_limit
         self.workload = Workload()
@@ -55,6 +78,8 @@ class Boundary:
             await self._meet(scope, receive, send)
             return
         request = Request(scope, receive, limit=self.request_limit, id=_request_id(scope), workload=self.workload)
+        if scope.get("scheme") == "https":
+            request.notes.append(HSTS)
         outgoing = _Outgoing(send, request, self)
         # Paths and methods come from the router or are "other", so that the number of labels is bounded.
         found = self.router.resolve(request.path)
@@ -74,6 +99,7 @@ class Boundary:
             request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, method, outgoing.status, self._clock() - began)
+            self._note(request, label, outgoing.status)
 
     async def _meet(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A client that wants a WebSocket: it gets one, or an answer like that to any other request."""
@@ -97,11 +123,19 @@ class Boundary:
             request.done()
             self._stats.in_flight -= 1
             self._stats.count(label, "GET", status, self._clock() - began)
+            self._note(request, label, status)
+
+    def _note(self, request: Request, label: str, status: int) -> None:
+        if self.audit is not None and not self.audit.note(request, label, status):
+            self._stats.count_error("audit_dropped")
 
     async def _admit(self, request: Request, socket: Socket) -> Response | None:
         """Serve a socket to its end; or why it was never opened."""
         try:
-            self._identify(request, None)
+            if self.sites is not None:
+                self.sites.look(request)
+            if self.guard is not None:
+                await self._identify(request, None, self.guard)
             if self.draining:
                 raise Draining("the gate is shutting down; try again elsewhere or later")
             if request.path not in self.doors:
@@ -121,8 +155,9 @@ class Boundary:
     async def _serve(self, request: Request, path: str, send: "_Outgoing") -> None:
         route = self.router.find(request.method, path)
         allowed = [] if route else self.router.allowed(path)
-        response = self._turned_away(request, route)
+        response = await self._turned_away(request, route)
         if response is None and route is None and not allowed:
+            request.notes += PAGE_HEADERS
             await self._behind(request.scope, request.receive, send)
             return
         try:
@@ -136,30 +171,48 @@ class Boundary:
         except ClientGone:
             logger.debug("the client went away", extra={"path": request.path, "request_id": request.id})
 
-    def _turned_away(self, request: Request, route: Route | None) -> Response | None:
+    async def _turned_away(self, request: Request, route: Route | None) -> Response | None:
         """The answer to somebody who is not let in.
 
         The route is what decides, not the text of the path: there is no spelling that leads to one past the other.
         """
         try:
-            self._identify(request, route)
-            if request.caller.scopes is not EVERYTHING:
-                _permit(request, route)
-        except (Unauthorized, Forbidden) as error:
+            if self.sites is not None:
+                self.sites.look(request)
+                if request.method == "OPTIONS" and (told := self.sites.preflight(request)) is not None:
+                    return told
+            if self.guard is not None:
+                await self._identify(request, route, self.guard)
+                if request.caller.scopes is not EVERYTHING:
+                    _permit(request, route)
+        except HeadgateError as error:
             self._stats.count_error(error.code)
             return ((route and route.failure) or render)(error, request)
         return None
 
-    def _identify(self, request: Request, route: Route | None) -> None:
+    async def _identify(self, request: Request, route: Route | None, guard: Guard) -> None:
         """Find out who sends a request. Raises `Unauthorized` where that has to be said and was not."""
-        if self.guard is None:
+        request.caller = STRANGER
+        if b"access_token=" in request.scope["query_string"] and self._reads_by_ticket(request, route):
             return
         try:
-            request.caller = self.guard.caller(request.scope["headers"])
-        except Unauthorized:
+            headers = request.scope["headers"]
+            request.caller = guard.known(headers) or _certified(guard, request) or await guard.caller(headers)
+        except (Unauthorized, Unavailable):
             if route is None or not route.public:
                 raise
-            request.caller = STRANGER
+
+    def _reads_by_ticket(self, request: Request, route: Route | None) -> bool:
+        """Whether a ticket in the URL lets a request in. What is served there does not see it."""
+        is_reading = request.path in self.doors if route is None else route.method == "GET"
+        if self.tickets is None or not is_reading:
+            return False
+        ticket = request.parameter(TICKET)
+        caller = self.tickets.read(ticket, request.path) if ticket else None
+        if caller is not None:
+            request.caller = caller
+            del request.query[TICKET]
+        return caller is not None
 
     async def _answer(self, request: Request, route: Route | None, allowed: list[str]) -> Response:
         if route is None:
@@ -206,10 +259,17 @@ class _Outgoing:
     async def __call__(self, event: Event) -> None:
         if event["type"] == "http.response.start":
             self.status = event["status"]
-            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *self._request.notes]
+            there = {name for name, _ in event["headers"]} if self._request.notes else ()
+            notes = [note for note in self._request.notes if note[0] not in there]
+            event["headers"] = [*event["headers"], (b"x-request-id", self._request.id.encode()), *notes]
             if self._boundary.draining and (b"connection", b"close") not in event["headers"]:
                 event["headers"].append((b"connection", b"close"))
         await self._send(event)
+
+
+def _certified(guard: Guard, request: Request) -> Caller | None:
+    names = request.scope.get(CERTIFICATE)
+    return guard.certified(names) if names and not guard.is_given(request.scope["headers"]) else None
 
 
 def _permit(request: Request, route: Route | None) -> None:

@@ -113,6 +113,7 @@ async def _attempt(channel: Channel, asked: _Asked) -> Ack:
         key = Key.parse(asked.key)
         return await channel.set(key, _text(channel, key, asked), message_id, asked.if_version)
     except (SettingRefused, CodecError) as error:
+        channel.stats.refused += 1
         return Ack(message_id, channel.service, error)
 
 

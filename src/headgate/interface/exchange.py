@@ -21,6 +21,8 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Value = TypeVar("Value")
 PROBLEM = "application/problem+json"
+UNHURRIED = "headgate.unhurried"  # in a scope, as the next, the names of a client in its certificate
+CERTIFICATE = "headgate.certificate"
 _LINGER_BYTES, _LINGER_SECONDS = 16 * 1024 * 1024, 5.0  # for a body that is refused to be seen out
 _TURNS = 6  # of the loop, for an end that the kernel knows of to reach us: socket, transport, protocol, request
 
@@ -132,6 +134,10 @@ class Request:
         self.read = not event.get("more_body", False)
         return chunk
 
+    def unhurried(self) -> None:
+        """The body comes when it comes: our own server need not see that it does."""
+        self.scope[UNHURRIED] = True
+
     def _declared_length(self) -> int:
         text = self.header("content-length")
         declared = int(text) if text is not None and text.isdigit() else 0
@@ -160,7 +166,8 @@ class Request:
 
     def done(self) -> None:
         """It is answered: its body is held no longer."""
-        self.outlive()()
+        if self._ends:
+            self.outlive()()
         if self._workload is not None and self._held is not None:
             self._workload.end(self._held)
             self._held = None

@@ -15,7 +15,7 @@ from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
 from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import DURATIONS, CommandStats, Durations, IngestStats, WebStats
+from headgate.runtime.stats import DURATIONS, CommandStats, ConfigStats, Durations, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 
 
@@ -27,6 +27,7 @@ def expose(
     visitors: Visitors,
     web: WebStats,
     ingest: IngestStats,
+    config: ConfigStats,
     commands: Mapping[str, CommandStats],
     replies: Mapping[str, Replies],
     dropped: Mapping[str, int],
@@ -42,6 +43,7 @@ def expose(
                 *metrics,
                 *_group_metrics(supervisor),
                 *_ingest_metrics(ingest),
+                *_config_metrics(config),
                 *_command_metrics(commands),
                 *_reply_metrics(replies),
             ],
@@ -129,6 +131,11 @@ def _ingest_metrics(ingest: IngestStats) -> Iterator[Metric]:
     duration = HistogramMetricFamily("ingestion_duration_seconds", "Time that ingest requests took")
     _add(duration, [], ingest.durations)
     yield duration
+
+
+def _config_metrics(config: ConfigStats) -> Iterator[Metric]:
+    counts = {("applied",): config.applied, ("refused",): config.refused}
+    yield _counter("headgate_settings", "settings that this service was told", ["status"], counts)
 
 
 def _command_metrics(commands: Mapping[str, CommandStats]) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ from headgate.runtime.groups.supervisor import Supervisor
 from headgate.runtime.hub import Hub
 from headgate.runtime.replies import Replies
 from headgate.runtime.runner import Node
-from headgate.runtime.stats import CommandStats, IngestStats, WebStats
+from headgate.runtime.stats import CommandStats, ConfigStats, IngestStats, WebStats
 from headgate.runtime.stream import Stream
 from headgate.transport.base import Extent
 
@@ -39,6 +39,7 @@ class Ops:
         polled: Mapping[str, Stream],
         web: WebStats,
         ingest: IngestStats,
+        config: ConfigStats,
         commands: Mapping[str, CommandStats],
         replies: Mapping[str, Replies],
         more_health: Callable[[], Awaitable[dict[str, Any]]],
@@ -53,6 +54,7 @@ class Ops:
         self._polled = polled  # path of a `messages` interface -> its stream
         self._web = web
         self._ingest = ingest
+        self._config = config
         self._commands = commands
         self._replies = replies
         self._more_health = more_health
@@ -130,6 +132,7 @@ class Ops:
             self._visitors,
             self._web,
             self._ingest,
+            self._config,
             self._commands,
             self._replies,
             drops,

@@ -1,8 +1,7 @@
 """The policy: what an interface allows of each client, and what every answer says of that."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -80,8 +79,8 @@ class Limiter:
     def _who(self, request: Request) -> str | None:
         """Whose request this counts as; None where it counts as nobody's."""
         if self.rate.per != "address" and request.caller.named:
-            return f"key {request.caller.name}"
-        return None if self.rate.per == "identity" else f"address {address_of(request)}"
+            return request.caller.name  # which begins with no blank, unlike an address here
+        return None if self.rate.per == "identity" else f" {address_of(request)}"
 
 
 class Policy:
@@ -97,9 +96,11 @@ class Policy:
             self._admit(request)
             if self._seconds is None:
                 return await endpoint(request)
-            with self._told_of_time():
+            try:
                 async with asyncio.timeout(self._seconds):
                     return await endpoint(request)
+            except TimeoutError:  # an endpoint keeps its own to itself
+                raise self._late() from None
 
         return policed
 
@@ -111,10 +112,12 @@ class Policy:
             if self._seconds is None:
                 await door(request, socket)
                 return
-            with self._told_of_time():
+            try:
                 async with asyncio.timeout(self._seconds) as patience:
                     socket.when_accepted = partial(patience.reschedule, None)
                     await door(request, socket)
+            except TimeoutError:
+                raise self._late() from None
 
         return policed
 
@@ -124,14 +127,9 @@ class Policy:
         if self._request_bytes is not None:
             request.limit, request.limited_by = self._request_bytes, "policies.request_size_bytes of the interface"
 
-    @contextmanager
-    def _told_of_time(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:  # an endpoint keeps its own to itself
-            raise NoReply(
-                f"there was no answer within {self._seconds:g} s; whether the request was carried out is not known"
-            ) from None
+    def _late(self) -> NoReply:
+        words = "whether the request was carried out is not known"
+        return NoReply(f"there was no answer within {self._seconds:g} s; {words}")
 
 
 def address_of(request: Request) -> str:

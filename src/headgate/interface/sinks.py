@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,8 @@ class MessageApp:
     def __init__(self, sinks: Sinks, *, title: str = "messages") -> None:
         self._sinks = sinks if isinstance(sinks, Mapping) else {"/messages": sinks}
         self._drained = asyncio.Event()
-        routes = [_route(path, _Outlet(sink), self._drained) for path, sink in self._sinks.items()]
+        self._outlets = {path: _Outlet(sink) for path, sink in self._sinks.items()}
+        routes = [_route(path, outlet, self._drained) for path, outlet in self._outlets.items()]
         self._app = Boundary(
             behind=Pages(title, "1", lambda: self._app.router.routes),
             stats=WebStats(),
@@ -55,6 +57,8 @@ class MessageApp:
         """Take nothing new; let those who wait go home."""
         self._app.draining = True
         self._drained.set()
+        for outlet in self._outlets.values():
+            outlet.close()
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -74,9 +78,13 @@ class _Outlet:
         sink.listen(self._tell)
 
     def _tell(self) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._news.ring)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits in it
+                self._loop.call_soon_threadsafe(self._news.ring)
+
+    def close(self) -> None:
+        """Hear no more of the sink."""
+        self.sink.leave(self._tell)
 
     async def take(self, limit: int, wait: float) -> Sequence[Message[bytes]]:
         """What waits; something, unless so many seconds pass first."""

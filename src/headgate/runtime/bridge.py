@@ -22,7 +22,8 @@ from headgate.transport.base import Ability
 logger = logging.getLogger("headgate.bridge")
 MOVED = "headgate-moved"  # the header: the place before the batch, and the message's own partition and offset
 BATCH = 1000
-_IDLE_SECONDS = 0.2  # without a message, until a stream is taken to have ended for now
+_IDLE_SECONDS = 0.2  # for a read, before another look
+_PATIENCE = 3.0  # seconds without a message, until a stream that names no end is taken to have ended
 _DEPTHS = (2 * BATCH, 50 * BATCH)  # messages of the new stream to look through, before all of it
 
 
@@ -104,13 +105,19 @@ class Bridge:
         progress = await progress_of(self.new, end.epoch)
         async with self.old.subscribe(self._start(progress), "bridge") as subscription:
             place = None if progress.before is None or self.old.is_queue else progress.before
-            async for batch in _batches(subscription):
+            async for batch in _batches(subscription, _IDLE_SECONDS if end.offsets else _PATIENCE):
                 self.trouble = None
                 await self._hand_over(batch, place, progress)
                 await subscription.commit(batch.position)
                 place = batch.position
-                if until_end and (not batch.messages if self.old.is_queue else _is_at(place, end)):
+                if until_end and self._is_over(batch, end):
                     return
+
+    def _is_over(self, batch: Batch, end: Position) -> bool:
+        """Whether all is moved that there was. Where nobody says how much that is, when nothing comes any more."""
+        if self.old.is_queue or not end.offsets:
+            return not batch.messages
+        return _is_at(batch.position, end)
 
     def _start(self, progress: Progress) -> Start:
         return Oldest() if progress.before is None else At(progress.before)
@@ -178,10 +185,10 @@ async def _tails(stream: Stream, depth: int | None) -> dict[int, list[Message[by
     return tails
 
 
-async def _batches(subscription: Subscription) -> AsyncGenerator[Batch, None]:
+async def _batches(subscription: Subscription, wait: float = _IDLE_SECONDS) -> AsyncGenerator[Batch, None]:
     """What a reader gives, also when that is nothing, once it is known where it is."""
     while True:
-        batch = await subscription.take(BATCH, _IDLE_SECONDS)
+        batch = await subscription.take(BATCH, wait)
         if batch.position.is_known:
             yield batch
 

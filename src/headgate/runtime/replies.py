@@ -41,7 +41,7 @@ class Waiter:
     def __init__(self, replies: "Replies", correlation: str) -> None:
         self._replies = replies
         self.id = correlation
-        self.reply: asyncio.Future[Message[bytes]] = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[Message[bytes] | None] = asyncio.get_running_loop().create_future()
         self.outcome = "cancelled"  # unless something else comes of it
 
     def __enter__(self) -> Self:
@@ -50,11 +50,22 @@ class Waiter:
     def __exit__(self, *_: object) -> None:
         self._replies.forget(self)
 
-    async def wait(self, seconds: float) -> Message[bytes] | None:
-        """The reply, or None when there is none in that time."""
-        await asyncio.wait([self.reply], timeout=seconds)
-        self.outcome = "completed" if self.reply.done() else "expired"
-        return self.reply.result() if self.reply.done() else None
+    async def wait(self, seconds: float, *, last: bool = True) -> Message[bytes] | None:
+        """The reply, or None when there is none in that time. It may be waited for again unless this is the `last`."""
+        # No `asyncio.wait` and no task: it is what every request waits for.
+        timer = asyncio.get_running_loop().call_later(seconds, self._not_yet)
+        try:
+            reply = await self.reply
+        finally:
+            timer.cancel()
+        if reply is not None or last:
+            self.outcome = "completed" if reply is not None else "expired"
+        return reply
+
+    def _not_yet(self) -> None:
+        if not self.reply.done():
+            waiting, self.reply = self.reply, asyncio.get_running_loop().create_future()
+            waiting.set_result(None)
 
 
 class Replies:

@@ -68,6 +68,14 @@ class WebStats:
         self.errors[code] = self.errors.get(code, 0) + 1
 
 
+@dataclass(slots=True)
+class ConfigStats:
+    """What became of the settings that this service was told."""
+
+    applied: int = 0
+    refused: int = 0
+
+
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECENT = 60  # seconds that count for the rate
 

@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from headgate.core.addresses import redacted
 from headgate.core.api_keys import ApiKey
 from headgate.core.entity import Entity
+from headgate.core.scopes import Scope
 from headgate.errors import Problem
 from headgate.spec.tree import Mark
 
@@ -36,6 +37,22 @@ class LimitsPlan:
     pending_bytes: int = 67_108_864
     connections: int = 10_000
     keep_alive_seconds: float = 15.0
+    header_bytes: int = 32_768
+    headers: int = 100
+    patience: float = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class BearerPlan:
+    """Tokens of an issuer."""
+
+    issuer: str
+    audience: str
+    jwks_url: str | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256")
+    scopes_claim: str = "scope"
+    name_claim: str = "sub"
+    leeway: float = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,18 @@ class AuthPlan:
     header: str = "X-API-Key"
     keys: tuple[ApiKey, ...] = field(default=(), repr=False)
     keys_file: Path | None = None
+    bearer: BearerPlan | None = None
+    certificates: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
+    ticket_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPlan:
+    """Certificates."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +85,11 @@ class ServicePlan:
     host: str = "127.0.0.1"
     port: int = 8080
     open: bool = False
-    auth: AuthPlan = AuthPlan()
+    auth: AuthPlan = field(default_factory=AuthPlan)
+    tls: TlsPlan | None = None
+    audit: str | None = None  # a stream
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     drain_seconds: float = 10.0
     log: LoggingPlan = LoggingPlan()
     limits: LimitsPlan = LimitsPlan()
@@ -392,9 +425,3 @@ def _summary(value: Any) -> Any:
 
 def _field(value: Any, metadata: Mapping[str, str]) -> Any:
     return redacted(value) if metadata.get("summary") == "url" else _summary(value)
-
-
-def redacted(url: str) -> str:
-    """A URL without its user, password, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if url else ""

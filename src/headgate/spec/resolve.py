@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from headgate.core.api_keys import ApiKey, read_key
 from headgate.core.entity import Entity
+from headgate.core.scopes import read_scope
 from headgate.errors import ConfigError, Problem
 from headgate.spec import key_file, load, rules
 from headgate.spec.auth import AuthSpec
@@ -29,6 +30,7 @@ from headgate.spec.interfaces import (
 from headgate.spec.load import NOTHING, Source
 from headgate.spec.plan import (
     AuthPlan,
+    BearerPlan,
     CommandPlan,
     CommandTypePlan,
     ConnectionsPlan,
@@ -54,6 +56,7 @@ from headgate.spec.plan import (
     ServicePlan,
     SocketPlan,
     StreamPlan,
+    TlsPlan,
 )
 from headgate.spec.rules import CODECS, CONFIG, SOURCES, TRANSPORTS, Ground
 from headgate.spec.runtime import ExecutionIpcSpec, RuntimeSpec
@@ -143,7 +146,7 @@ def _stream_names(tree: Node) -> Collection[str]:
 def _plan(source: Source, checked: Checked, entities: tuple[Entity, ...], warnings: tuple[Problem, ...]) -> Plan:
     document, tree = checked.document, checked.tree
     return Plan(
-        service=_service(document.service, _keys_file(checked)),
+        service=_service(document.service, _keys_file(checked), _tls(checked)),
         streams={name: _stream(name, spec, tree) for name, spec in (_implied(document) | document.streams).items()},
         connections=_connections(document.connections),
         nodes={name: _node(name, document, tree) for name in document.nodes},
@@ -169,9 +172,19 @@ def _same(plan: type[P], spec: BaseModel, **given: Any) -> P:
     return plan(**{name: tuple(v) if isinstance(v, list) else v for name, v in copied.items()}, **given)
 
 
-def _service(spec: ServiceSpec, keys_file: Path | None) -> ServicePlan:
-    auth = _same(AuthPlan, spec.auth, enabled=rules.asks(spec.auth), keys=_keys(spec.auth), keys_file=keys_file)
-    return _same(ServicePlan, spec, auth=auth, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits))
+def _service(spec: ServiceSpec, keys_file: Path | None, tls: TlsPlan | None) -> ServicePlan:
+    auth = _same(
+        AuthPlan,
+        spec.auth,
+        enabled=rules.asks(spec.auth),
+        keys=_keys(spec.auth),
+        keys_file=keys_file,
+        bearer=spec.auth.bearer and _same(BearerPlan, spec.auth.bearer),
+        certificates={name: tuple(map(read_scope, texts)) for name, texts in spec.auth.certificates.items()},
+    )
+    return _same(
+        ServicePlan, spec, auth=auth, tls=tls, log=_same(LoggingPlan, spec.log), limits=_same(LimitsPlan, spec.limits)
+    )
 
 
 def _keys(spec: AuthSpec) -> tuple[ApiKey, ...]:
@@ -181,6 +194,15 @@ def _keys(spec: AuthSpec) -> tuple[ApiKey, ...]:
 def _keys_file(checked: Checked) -> Path | None:
     name = checked.document.service.auth.keys_file
     return None if name is None else _from_its_file(name, _KEYS_FILE, checked.tree)
+
+
+def _tls(checked: Checked) -> TlsPlan | None:
+    spec = checked.document.service.tls
+    if spec is None:
+        return None
+    given = ((name, getattr(spec, name)) for name in ("certificate", "key", "client_ca"))
+    files = {name: file and _from_its_file(file, ("service", "tls", name), checked.tree) for name, file in given}
+    return TlsPlan(**files)
 
 
 def _key_file_problems(checked: Checked) -> Iterator[Problem]:

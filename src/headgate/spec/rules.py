@@ -35,7 +35,7 @@ CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
 ARGUMENTS = ("key", "last", "from", "after", "limit")  # of a stream in a schema, not free for filters
-RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json")
+RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json", "/tokens")
 
 MOST_LOGGED = 10_000
 
@@ -43,6 +43,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 _IN_SCHEMA = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _INTERFACES = ("runtime", "web", "interfaces")
+WEB = "web"  # the group of those who answer requests: nodes that it names run in the gate
 _GROUPS = ("runtime", "platform", "process_groups")
 _AUTH = ("runtime", "platform", "execution_ipc", "auth")
 
@@ -92,6 +93,9 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         for key in ("runners", "services"):
             if getattr(group, key):
                 yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
+        if group.name == WEB and group.workers != 1:
+            words = "the web has one process in this version, the gate's: run several gates to have more"
+            yield ground.at_value((*_GROUPS, at, "workers"), words)
     yield from _auth_warnings(document, ground)
 
 
@@ -127,7 +131,15 @@ def _entity_names(interface: IngestSpec, path: Path, ground: Ground) -> Iterator
 
 
 def _service(document: Document, ground: Ground) -> Iterator[Problem]:
-    auth = document.service.auth
+    auth, audit = document.service.auth, document.streams.get(document.service.audit or "")
+    yield from _declared(("service", "audit"), document.service.audit, "service.audit", ground)
+    if audit is not None and audit.codec.name != "json":
+        words = f"has the codec {audit.codec.name}: what it is told is json"
+        yield ground.at_value(("service", "audit"), f"{ground.show(('service', 'audit'))} {words}")
+    tls = document.service.tls
+    if auth.certificates and (tls is None or tls.client_ca is None):
+        place = ("service", "auth", "certificates")
+        yield ground.at_key(place, f"{dotted(place)}: nothing says who signs them; set service.tls.client_ca")
     if auth.enabled and not has_keys(auth):
         place = ("service", "auth", "enabled")
         yield ground.at_value(place, f"{dotted(place)} is true, and there are no keys: nobody could come in")
@@ -143,7 +155,7 @@ def _service(document: Document, ground: Ground) -> Iterator[Problem]:
 
 def has_keys(auth: AuthSpec) -> bool:
     """Whether anybody can say who they are."""
-    return bool(auth.keys) or auth.keys_file is not None
+    return bool(auth.keys or auth.certificates) or auth.keys_file is not None or auth.bearer is not None
 
 
 def asks(auth: AuthSpec) -> bool:
@@ -413,6 +425,12 @@ def _paths(interfaces: Sequence[InterfaceSpec], ground: Ground) -> Iterator[Prob
         for at, i in enumerate(interfaces)
         if isinstance(i, CommandSpec)
     ]
+    followed = [
+        (i.stream, (*_INTERFACES, at, "stream"))
+        for at, i in enumerate(interfaces)
+        if isinstance(i, CommandSpec) and i.track
+    ]
+    yield from _once(followed, "has its commands in the book of the interface", ground)
     yield from _once(beside, "has its /health and /status where the command interface has them", ground)
 
 

@@ -8,7 +8,7 @@ from headgate.spec.auth import AuthSpec
 from headgate.spec.commands import CommandTypeSpec
 from headgate.spec.runtime import RuntimeSpec
 from headgate.spec.streams import ConnectionsSpec, StreamSpec
-from headgate.spec.values import Duration, Host, Lower, Name, Names, PositiveDuration, Spec, part
+from headgate.spec.values import Duration, Host, Lower, Name, Names, Origin, PositiveDuration, Spec, part
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower]
 
@@ -32,6 +32,23 @@ class LimitsSpec(Spec):
     )
     connections: int = Field(10_000, ge=1, le=1_000_000, description="How many clients may be connected at once.")
     keep_alive_seconds: PositiveDuration = Field(15.0, description="How long an idle connection stays open.")
+    header_bytes: int = Field(32_768, ge=1024, le=2**20, description="The largest head of a request; more is a 431.")
+    headers: int = Field(100, ge=10, le=10_000, description="How many headers a request may have; more is a 431.")
+    patience: PositiveDuration = Field(
+        10.0,
+        description="How long a client may take for the head of a request, or send less than 100 bytes a second of a"
+        " body; then 408.",
+    )
+
+
+class TlsSpec(Spec):
+    """Certificates. They are read again on SIGHUP."""
+
+    certificate: Name = Field(description="The file of its certificate, with those that lead to a known one (PEM).")
+    key: Name = Field(description="The file of its private key (PEM).")
+    client_ca: Name | None = Field(
+        None, description="The file of who signs certificates of clients, for `service.auth.certificates` (PEM)."
+    )
 
 
 class ServiceSpec(Spec):
@@ -42,6 +59,16 @@ class ServiceSpec(Spec):
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     open: bool = Field(False, description="Whether others may reach it although nobody has to say who they are.")
     auth: AuthSpec = part("Who may come in.")
+    tls: TlsSpec | None = Field(None, description="Certificates; default: it speaks plain HTTP.")
+    audit: Name | None = Field(None, description="The stream that is told who changed something, and who was refused.")
+    hosts: Names = Field(
+        default_factory=list,
+        description="The names that it is asked by, without ports; default: any, but on loopback without keys only"
+        " numbers and names without dots.",
+    )
+    origins: list[Origin] = Field(
+        default_factory=list, description="Pages of other sites that may ask it, and read what it answers."
+    )
     drain_seconds: Duration = Field(10.0, description="How long requests in flight may take when it stops.")
     log: LoggingSpec = part("What it tells of its work.")
     limits: LimitsSpec = part("What it takes from its clients.")

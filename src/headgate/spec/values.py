@@ -156,6 +156,11 @@ def _is_network(value: str) -> bool:
     return True
 
 
+def is_trustworthy(value: str) -> bool:
+    """Whether what comes from this URL is what its host says: by TLS, or from this machine."""
+    return _is_http_url(value) and (value.startswith("https://") or is_loopback(urlsplit(value).hostname or ""))
+
+
 def _is_database_url(value: str) -> bool:
     # sqlite:///name.db is a file, sqlite:// one that lives in memory.
     return _is_url(value, ("sqlite", "postgresql")) and (value.startswith(("sqlite://", "postgresql://")))
@@ -184,6 +189,10 @@ Dotted = Annotated[str, _text(_is_dotted, "the name of a field, or names with do
 Pattern = Annotated[str, _text(_is_pattern, "a regular expression as Python has them, up to 500 characters")]
 HttpUrl = Annotated[
     str, _text(_is_http_url, "a URL that starts with http:// or https:// and names a host", hidden=True)
+]
+TrustedUrl = Annotated[
+    str,
+    _text(is_trustworthy, "a URL that starts with https://, or with http:// on this machine", hidden=True),
 ]
 DatabaseUrl = Annotated[
     str, _text(_is_database_url, "a URL such as sqlite:///headgate.db or postgresql://host/name", hidden=True)

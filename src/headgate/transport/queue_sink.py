@@ -81,6 +81,10 @@ class QueueBasedMessageSink(Generic[T]):
         """Call this, in the publisher's thread, when something waits. It must not raise or wait."""
         self._listeners.append(tell)
 
+    def leave(self, tell: Callable[[], None]) -> None:
+        """Call it no longer."""
+        self._listeners = [other for other in self._listeners if other != tell]
+
     def _drop_oldest(self) -> None:
         for _ in range(len(self._waiting) - self.max_size):
             self._waiting.popleft()

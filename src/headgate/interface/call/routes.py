@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate.core.message import Headers, Message
-from headgate.core.reply import DEADLINE, TRACE, failed
+from headgate.core.reply import DEADLINE, TRACE, ReplyError, failed
 from headgate.core.wire import JSON
-from headgate.errors import NoReply, Unavailable, UnsupportedMedia
+from headgate.errors import BadRequest, CodecError, NoReply, Unavailable, UnsupportedMedia
 from headgate.interface.call.contract import Contract
 from headgate.interface.exchange import Request, Response, refusal
 from headgate.interface.route import Answer, Parameter, Route
-from headgate.runtime.replies import Replies
+from headgate.runtime.replies import Replies, Waiter
 from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import finish_or_cancel
+from headgate.transport.base import Overflow
 
+Unless = Callable[[Awaitable[Any]], Awaitable[Any]]
 _BODILESS = ("GET", "DELETE")
+_SOON = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +57,56 @@ def call_routes(terms: Terms) -> list[Route]:
 
 
 async def _call(request: Request, terms: Terms) -> Response:
-    value = terms.contract.body(await _body(request), _values(request))
-    return _response(await request.unless_gone(ask(terms, value, trace_of(request))), terms.replies.stream)
+    bodiless = request.method in _BODILESS
+    value = terms.contract.body(await _body(request), _values(request), bodiless=bodiless)
+    reply = await ask(terms, value, trace_of(request), request.unless_gone)
+    return _response(reply, terms.replies.stream)
 
 
-async def ask(terms: Terms, value: bytes, trace: Headers = ()) -> Message[bytes]:
-    """The reply to a request, whose value is JSON. Raises a `HeadgateError` when there is none in time."""
-    reply: Message[bytes] | None = await finish_or_cancel(_replied(terms, value, trace), terms.drained)
-    if reply is None:
-        raise Unavailable("the gate is shutting down, and the reply has not come yet")
-    return reply
+async def _as_it_is(work: Awaitable[Any]) -> Any:
+    return await work
 
 
-async def _replied(terms: Terms, value: bytes, trace: Headers) -> Message[bytes]:
+async def ask(terms: Terms, value: bytes, trace: Headers = (), unless_gone: Unless = _as_it_is) -> Message[bytes]:
+    """The reply to a request, whose value is JSON. What takes its time is done `unless_gone`: while somebody waits.
+
+    Raises a `HeadgateError` when there is none in time.
+    """
+    began = time.monotonic()
     await terms.replies.ready(terms.timeout)
     with terms.replies.register() as waiter:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
         headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *trace)
-        await terms.requests.publish([Message(value=terms.requests.codec.from_json(value), headers=headers)])
-        reply = await waiter.wait(terms.timeout)
-    if reply is None:
-        raise NoReply(f"there was no reply within {terms.timeout:g} s")
-    return reply
+        message = Message(value=terms.requests.codec.from_json(value), headers=headers)
+        await _publish(terms, message, unless_gone)
+        # Most replies come before anybody would look whether the client is there still.
+        soon = terms.timeout <= _SOON
+        reply = await waiter.wait(min(_SOON, terms.timeout), last=soon)
+        if reply is None and not soon:
+            left = terms.timeout - (time.monotonic() - began)
+            reply = await unless_gone(_patiently(waiter, left, terms))
+        if reply is None:
+            raise NoReply(f"there was no reply within {terms.timeout:g} s")
+        return reply
+
+
+async def _publish(terms: Terms, message: Message[bytes], unless_gone: Unless) -> None:
+    if terms.requests.settings.overflow is not Overflow.BLOCK:
+        await terms.requests.publish([message])
+    elif await unless_gone(finish_or_cancel(terms.requests.publish([message]), terms.drained)) is None:
+        raise Unavailable("the gate is shutting down, and there was no room for the request")
+
+
+async def _patiently(waiter: Waiter, seconds: float, terms: Terms) -> Message[bytes] | None:
+    """The reply, when it takes its time."""
+
+    async def wait() -> tuple[Message[bytes] | None]:
+        return (await waiter.wait(max(0.0, seconds)),)
+
+    outcome: tuple[Message[bytes] | None] | None = await finish_or_cancel(wait(), terms.drained)
+    if outcome is None:
+        raise Unavailable("the gate is shutting down, and the reply has not come yet")
+    return outcome[0]
 
 
 async def _body(request: Request) -> bytes:
@@ -90,6 +121,8 @@ async def _body(request: Request) -> bytes:
 def _values(request: Request) -> Mapping[str, str]:
     """What the path and the query say."""
     named = {name: request.parameter(name) or "" for name in request.query}
+    if twice := named.keys() & request.values.keys():
+        raise BadRequest(f"{min(twice)!r} stands in the path and in the query; give it once")
     return {**named, **request.values}
 
 
@@ -102,8 +135,12 @@ def trace_of(request: Request) -> Headers:
 def _response(reply: Message[bytes], stream: Stream) -> Response:
     error = failed(reply)
     if error is None:
-        return Response(200, stream.codec.to_json(reply.value))
-    response = refusal(error.status, error.error, error.type, None)
+        try:
+            return Response(200, stream.codec.to_json(reply.value))
+        except CodecError as wrong:
+            error = ReplyError(500, "internal", f"the reply cannot be read: {wrong}")
+    status = error.status if 400 <= error.status <= 599 else 500
+    response = refusal(status, error.error, error.type, None)
     response.failed = "reply"
     return response
 

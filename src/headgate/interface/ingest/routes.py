@@ -43,6 +43,7 @@ def ingest_routes(intake: Intake) -> list[Route]:
 
     async def endless(request: Request) -> Response:
         whole_limit, request.limit = request.limit, _UNBOUNDED
+        request.unhurried()
         return await stream(request, intake, whole_limit)
 
     schemas = [entity_schema(entity) for entity in intake.entities]

@@ -13,6 +13,7 @@ from headgate.core.position import At, Batch, Oldest, Position, Start
 from headgate.core.settings import MOST_KEYS, Entry, Key, Settings, change, message_id_of, read_update
 from headgate.errors import HeadgateError, SettingConflict, SettingRefused, StreamClosed, TransportError, Unavailable
 from headgate.runtime.config.view import Declared
+from headgate.runtime.stats import ConfigStats
 from headgate.runtime.stream import Stream, Subscription
 from headgate.runtime.tasks import Tasks, backoff, cancel
 from headgate.transport.base import Ability, StreamSettings
@@ -39,14 +40,6 @@ class Ack:
         """The form that it has on the wire."""
         response, message = ("ERR", str(self.error)) if self.error else ("ACK", f"version {self.version}")
         return {"message_id": self.message_id, "device": self.device, "response": response, "message": message}
-
-
-@dataclass(slots=True)
-class ConfigStats:
-    """What the channel has seen."""
-
-    applied: int = 0
-    refused: int = 0
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import httpx2
 from msgspec.structs import replace
 
+from headgate.core.addresses import redacted
 from headgate.core.codec import JsonCodec, MessageSerializer
 from headgate.core.message import Message
 from headgate.core.position import At, Position, parse_start
@@ -64,7 +65,7 @@ class HTTPMessageSource(AbstractContextManager["HTTPMessageSource[T]"], Generic[
         )
 
     def __repr__(self) -> str:
-        return f"<HTTPMessageSource {self.url} at {self.position}, {self.failures} failures>"
+        return f"<HTTPMessageSource {redacted(self.url)} at {self.position}, {self.failures} failures>"
 
     def __enter__(self) -> Self:
         return self
@@ -122,12 +123,12 @@ class HTTPMessageSource(AbstractContextManager["HTTPMessageSource[T]"], Generic[
         reason = str(error) or type(error).__name__
         self.failures += 1
         if reason != self.trouble:
-            logger.warning("peer in trouble", extra={"url": self.url, "reason": reason})
+            logger.warning("peer in trouble", extra={"url": redacted(self.url), "reason": reason})
         self.trouble = reason
 
     def _recover(self) -> None:
         if self.trouble is not None:
-            logger.info("peer is well again", extra={"url": self.url})
+            logger.info("peer is well again", extra={"url": redacted(self.url)})
         self.trouble = None
 
     def _decoded(self, messages: Sequence[Message[bytes]]) -> list[Message[T]]:
@@ -144,4 +145,6 @@ class HTTPMessageSource(AbstractContextManager["HTTPMessageSource[T]"], Generic[
     def _leave_out(self, bad: Sequence[CodecError]) -> None:
         if bad:
             self.unreadable += len(bad)
-            logger.warning("messages left out", extra={"url": self.url, "count": len(bad), "why": str(bad[0])})
+            logger.warning(
+                "messages left out", extra={"url": redacted(self.url), "count": len(bad), "why": str(bad[0])}
+            )

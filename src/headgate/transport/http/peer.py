@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from headgate.core.addresses import redacted
 from headgate.core.message import Message
 from headgate.core.position import Position
 from headgate.errors import Unavailable
@@ -65,9 +66,11 @@ class Peer:
                 async with self._client.stream(method, url, timeout=seconds, **request) as answer:
                     return answer.status_code, answer.headers, await self._bounded(answer)
         except _TooLong:
-            raise TooLong(str(self.ill(stream, f"{url} answers with more than {self._answer_bytes} bytes"))) from None
+            raise TooLong(
+                str(self.ill(stream, f"{redacted(url)} answers with more than {self._answer_bytes} bytes"))
+            ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise self.ill(stream, f"{url} does not answer: {str(error) or type(error).__name__}") from None
+            raise self.ill(stream, f"{redacted(url)} does not answer: {str(error) or type(error).__name__}") from None
 
     async def _bounded(self, answer: httpx2.Response) -> bytes:
         chunks: list[bytes] = []

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headgate.core.addresses import redacted
 from headgate.core.message import Message
 from headgate.core.position import Position, Receipt
 from headgate.core.wire import BINARY, pack, pieces
@@ -69,7 +70,7 @@ def _receipt(answer: bytes, count: int) -> Receipt:
 
 
 def _refusal(status: int, answer: bytes, url: str) -> TransportError:
-    reason = f"{url} answered {status}: {answer[:200].decode('utf-8', 'replace')}"
+    reason = f"{redacted(url)} answered {status}: {answer[:200].decode('utf-8', 'replace')}"
     if status == 429:
         return StreamFull(reason)
     return Unavailable(reason) if status >= 500 else TransportError(reason)

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from datetime import UTC, datetime
 
+from headgate.core.addresses import redacted
 from headgate.core.message import Message
 from headgate.core.position import At, Batch, Last, Newest, Oldest, Position, Since, Start
 from headgate.errors import StreamClosed, Unavailable
@@ -127,7 +128,7 @@ class HttpSource:
         try:
             answer = read_answer(status, headers, body)
         except Garbage as garbage:
-            raise peer.ill(stream.name, f"{stream.url} {garbage}") from None
+            raise peer.ill(stream.name, f"{redacted(stream.url)} {garbage}") from None
         self._take(answer)
         peer.well(stream.name)
         return bool(answer.messages)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from headgate.core.addresses import redacted
 from headgate.core.position import Position, Start
 from headgate.errors import Unavailable
 from headgate.transport.base import Ability, Extent, StreamSettings
@@ -66,7 +67,9 @@ class HttpTransport:
             ends = Position.parse(row["oldest"]), Position.parse(row["newest"])
             return Extent(*ends, row["messages"], row["dropped"])
         except (msgspec.MsgspecError, StopIteration, KeyError, TypeError):
-            raise Unavailable(f"{url} does not say how far stream {name!r} reaches (status {status})") from None
+            raise Unavailable(
+                f"{redacted(url)} does not say how far stream {name!r} reaches (status {status})"
+            ) from None
 
     def trouble(self) -> str | None:
         return "; ".join(self._peer.troubles.values()) or None

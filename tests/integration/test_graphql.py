@@ -21,6 +21,7 @@ from tests.gates.graphql import EVENTS, ask, results, socket
 from tests.gates.inside import Serving
 from tests.gates.process import GateProcess
 from tests.gates.web import client_of, eventually, web
+from tests.services.kafka import KafkaBroker
 
 pytestmark = pytest.mark.anyio
 NODES = """
@@ -324,6 +325,34 @@ async def test_a_gate_that_goes_ends_subscriptions_in_good_form(module: str) -> 
             served.gate.drain()
             assert await one.farewell() == (1001, "the gate is shutting down; come again")
             assert await results(response, 1) == []  # the response ended, and no `complete` keeps the client away
+
+
+async def test_the_same_on_kafka(kafka: KafkaBroker) -> None:
+    topic = kafka.create_topic(partitions=2)
+    config = f"""
+connections: {{kafka: {{bootstrap_servers: "{kafka.bootstrap}"}}}}
+streams: {{assets: {{transport: kafka, topic: {topic}, retain: {{messages: 4}}}}}}
+runtime: {{web: {{interfaces: [{{kind: graphql, path: /graphql}}]}}}}
+"""
+    async with web(config) as (client, served):
+        assert (await fill(client))["published"] == 10
+        query = "query($p: String) { assets { window(after: $p, from: $f, limit: 3) { messages { value } position } } }"
+        query = query.replace("($p: String)", "($p: String, $f: String)")
+        seen, given = [], {"f": "oldest"}
+        while True:
+            page = (await ask(client, query, **given))["assets"]["window"]
+            seen += [message["value"]["n"] for message in page["messages"]]
+            given = {"p": page["position"]}
+            if len(page["messages"]) < 3:
+                break
+        assert sorted(seen) == list(range(10))
+        assert [n for n in seen if n % 3 == 1] == [1, 4, 7]
+        last = (await ask(client, '{ assets { latest(key: ["LATHE1"]) { value } } }'))["assets"]["latest"]
+        assert last["value"]["n"] == 7
+        async with socket(served.url) as one:
+            await one.subscribe("a", 'subscription { assets(from: "oldest", key: ["LATHE2"]) { value } }')
+            found = await one.data("a", 3)
+            assert [each["assets"]["value"]["n"] for each in found] == [2, 5, 8]
 
 
 # Limits: row 28 of what has to hold

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from graphql import GraphQLError
+from strawberry.scalars import JSON
 
 from headgate.core.codec import decode_json, encode_json
 from headgate.core.reply import failed
@@ -16,7 +17,7 @@ from headgate.interface.command.office import Office
 from headgate.interface.command.push import hand_in
 from headgate.interface.command.routes import command_schema
 from headgate.interface.graphql.context import Context
-from headgate.interface.graphql.fields import JSON, Argument, field, maybe, plain, record
+from headgate.interface.graphql.fields import Argument, field, maybe, plain, record
 from headgate.interface.graphql.shapes import NAME, Shapes
 from headgate.interface.idempotency import checked
 

@@ -7,7 +7,6 @@ from keyword import iskeyword
 from typing import Annotated, Any, NewType
 
 import strawberry
-from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
@@ -155,21 +154,3 @@ def plain(value: Any) -> Any:
         members = {member.name: getattr(value, member.name) for member in type(value).__strawberry_definition__.fields}
         return {name: plain(item) for name, item in members.items() if item is not strawberry.UNSET}
     return value
-
-
-__all__ = [
-    "CONFIG",
-    "JSON",
-    "Argument",
-    "Long",
-    "Names",
-    "Text",
-    "entry",
-    "field",
-    "flow",
-    "many",
-    "maybe",
-    "plain",
-    "record",
-    "subscription",
-]

@@ -1,6 +1,6 @@
 """Reading: what a broadcast stream has, from what its hub has at hand and else from the stream."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,9 +9,12 @@ from headgate.core.message import Message
 from headgate.core.position import At, Last, Position, Start
 from headgate.core.window import Entry
 from headgate.core.wire import places
+from headgate.errors import Unavailable
 from headgate.runtime.hub import STEP, Hub
 from headgate.runtime.stream import Subscription
+from headgate.transport.bell import Deadline
 
+WAIT, PATIENCE = 0.25, 3.0  # seconds for a read, and for all of them
 MOST_LOOKED_AT = 10_000  # messages, for those that a query wants
 
 
@@ -64,10 +67,13 @@ async def _from_stream(hub: Hub, wanted: Selection, start: Start, limit: int) ->
 
 
 async def _gather(hub: Hub, subscription: Subscription, wanted: Selection, start: Start, limit: int) -> Found:
+    end = (await hub.stream.extent()).newest.offsets
     found: list[tuple[Message[bytes], str]] = []
     missed = looked_at = 0
+    wait, deadline = 0.0, Deadline(PATIENCE)
     while True:
-        batch = await subscription.take(STEP, wait=0)
+        batch = await subscription.take(STEP, wait)
+        wait = min(WAIT, deadline.left() or 0.0)
         missed, looked_at = missed + batch.missed, looked_at + len(batch.messages)
         for message, place in zip(batch.messages, places(batch.messages, batch.position), strict=True):
             if wanted.wants(message, Entry(message, place, hub.stream.codec).decoded):
@@ -75,8 +81,19 @@ async def _gather(hub: Hub, subscription: Subscription, wanted: Selection, start
                 if len(found) == limit:
                     position = Position.parse(place)
                     return Found(found, position, _missed(start, position, missed))
-        if not batch.messages or looked_at >= MOST_LOOKED_AT:
-            return Found(found, batch.position, _missed(start, batch.position, missed))
+        if _reaches(batch.position, end) or looked_at >= MOST_LOOKED_AT or wait == 0:
+            return Found(found, _known(batch.position, hub), _missed(start, batch.position, missed))
+
+
+def _reaches(position: Position, end: Mapping[int, int]) -> bool:
+    """Whether a reader that is there had all that there was when it began."""
+    return position.is_known and all(position.offsets.get(partition, 0) >= offset for partition, offset in end.items())
+
+
+def _known(position: Position, hub: Hub) -> Position:
+    if not position.is_known:
+        raise Unavailable(f"stream {hub.stream.name!r} cannot be read just now")
+    return position
 
 
 def _missed(start: Start, position: Position, missed: int) -> int | None:

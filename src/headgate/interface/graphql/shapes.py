@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Any
 
-from headgate.interface.graphql.fields import JSON, Long, Names, entry, many, maybe, record
+from strawberry.scalars import JSON
+
+from headgate.interface.graphql.fields import Long, Names, entry, many, maybe, record
 
 NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SCALARS: Mapping[str, Any] = {"string": str, "integer": Long, "number": float, "boolean": bool}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from strawberry.scalars import JSON
 from strawberry.tools import create_type
 
 from headgate.core.codec import encode_json
@@ -17,7 +18,6 @@ from headgate.errors import BadRequest, CodecError, Forbidden, InvalidParameter,
 from headgate.interface.filter import Filter, selection
 from headgate.interface.graphql.context import Context
 from headgate.interface.graphql.fields import (
-    JSON,
     Argument,
     Long,
     Names,

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import strawberry
-from graphql import GraphQLSchema, parse, print_type, validate
+from graphql import GraphQLSchema, graphql_sync, parse, print_type, validate
 from strawberry.tools import create_type
 
 from headgate.interface.call.contract import schema_of
@@ -87,8 +87,6 @@ def test_what_graphql_has_no_type_for_is_json() -> None:
 def test_what_is_left_out_stays_out() -> None:
     made = schema(part=Part)
     assert made.query_type is not None
-    from graphql import graphql_sync
-
     for given, value in (('{name: "a"}', None), ('{name: "a", size: null}', None), ('{name: "a", size: 2}', 2.0)):
         result = graphql_sync(made, f"{{ part(given: {given}) {{ name size }} }}")
         assert result.data == {"part": {"name": "a", "size": value}}

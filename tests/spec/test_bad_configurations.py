@@ -255,6 +255,22 @@ BAD = [
         ],
     ),
     (
+        (
+            "streams: {a: {}, b-c: {}, q: {delivery: queue}}\nruntime: {web: {interfaces: [{kind: graphql, path: /g, filters: {\n"
+            "  a: {key: {key: true}, ok: {key: true}, a-b: {key: true}, none: {}, two: {key: true, field: x}},\n"
+            "  z: {},\n  b-c: {},\n  q: {}}}]}}\n"
+        ),
+        [
+            '3:7: "key" is an argument of its own; give the filter another name',
+            '3:42: "a-b" is no name in a schema; give the filter another name',
+            "3:60: runtime.web.interfaces[0].filters.a.none needs one of key: true, field or header",
+            "3:70: runtime.web.interfaces[0].filters.a.two needs one of key: true, field or header",
+            '4:3: there is no stream "z"',
+            '5:3: "b-c" is no name in a schema: its messages are asked for by key alone',
+            '6:3: "q" has queue delivery: it is published to, and not read',
+        ],
+    ),
+    (
         "runtime: {web: {interfaces: [{kind: mesages}]}}\n",
         [
             '1:37: runtime.web.interfaces[0].kind: "mesages" is not one of messages, sse, http, http_stream, websocket, ingest, command, config, graphql; did you mean "messages"?'

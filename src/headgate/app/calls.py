@@ -25,10 +25,10 @@ class Calls:
         self.replies: dict[str, Replies] = {}  # by the stream that brings them
         self._tasks, self._drained = tasks, drained
         self._working: dict[str, asyncio.Task[Any]] = {}
-        self._routes: list[Route] = []
+        self.terms: list[Terms] = []  # of each interface
 
     def __repr__(self) -> str:
-        return f"<Calls: {len(self._routes)} routes>"
+        return f"<Calls: {len(self.terms)} interfaces>"
 
     async def become(self, plan: Plan, streams: Mapping[str, Stream], nodes: Mapping[str, Declaration]) -> None:
         """Serve what this plan says."""
@@ -42,28 +42,24 @@ class Calls:
             if name not in self.replies:
                 self.replies[name] = Replies(stream)
                 self._working[name] = self._tasks.start(f"replies on {name}", self.replies[name].run())
-        self._routes = [route for interface in served for route in self._of(interface, streams, nodes)]
+        self.terms = [self._of(interface, streams, nodes) for interface in served]
 
-    def _of(
-        self, interface: InterfacePlan, streams: Mapping[str, Stream], nodes: Mapping[str, Declaration]
-    ) -> list[Route]:
+    def _of(self, interface: InterfacePlan, streams: Mapping[str, Stream], nodes: Mapping[str, Declaration]) -> Terms:
         request, response = interface.request or "", interface.response or ""
         timeout = interface.policies.timeout_ms
-        return call_routes(
-            Terms(
-                interface.path or "",
-                interface.methods or ("POST",),
-                streams[request],
-                self.replies[response],
-                Contract(_taken_of(request, nodes), _given_to(response, nodes)),
-                _TIMEOUT if timeout is None else timeout / 1000,
-                self._drained,
-            )
+        return Terms(
+            interface.path or "",
+            interface.methods or ("POST",),
+            streams[request],
+            self.replies[response],
+            Contract(_taken_of(request, nodes), _given_to(response, nodes)),
+            _TIMEOUT if timeout is None else timeout / 1000,
+            self._drained,
         )
 
     def routes(self) -> list[Route]:
         """What the interfaces serve."""
-        return self._routes
+        return [route for terms in self.terms for route in call_routes(terms)]
 
     def troubles(self) -> list[str]:
         """Why nobody can be asked just now."""

@@ -5,7 +5,7 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from headgate import __version__
 from headgate.app.calls import Calls
@@ -17,6 +17,7 @@ from headgate.app.endpoints import follow_route, socket_door
 from headgate.app.groups import crews, placement, rules_of, runs_in
 from headgate.app.identity import guard_of, sites_of, tickets_of
 from headgate.app.ingest import Ingest
+from headgate.app.plugins import graphql_class
 from headgate.app.policies import Policies
 from headgate.errors import WorkerLost
 from headgate.interface.audit import Audit
@@ -41,6 +42,9 @@ from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import Tasks, cancel
 from headgate.spec.plan import InterfacePlan, Plan, StreamPlan
 
+if TYPE_CHECKING:
+    from headgate.app.graphql import GraphQL
+
 logger = logging.getLogger("headgate.gate")
 
 
@@ -61,6 +65,7 @@ class Gate:
         self.config = Configuring(self.tasks, plan.service.name)
         self.supervisor = Supervisor(self.tasks)
         self._cursors = Cursors()
+        self._graphql: GraphQL | None = None
         self._policies = Policies(time.monotonic)
         self._connections = Connections()
         self._pickups: dict[str, Pickup] = {}
@@ -133,6 +138,7 @@ class Gate:
         await self.commands.become(plan, self.streams)
         await self.config.become(plan, self.streams)
         await self.calls.become(plan, self.streams, nodes)
+        self._become_graphql(plan)
         routes, doors = self._routes(plan), self._doors(plan)
         self.app.router = Router(self._policies.routes(plan.interfaces, routes))
         self.app.doors = self._policies.doors(plan.interfaces, doors)
@@ -156,6 +162,12 @@ class Gate:
             await cancel(self._auditing)
         while audit is not None and audit.waits and await audit.flush():
             pass
+
+    def _become_graphql(self, plan: Plan) -> None:
+        if any(interface.graphql is not None for interface in plan.interfaces) and self._graphql is None:
+            self._graphql = graphql_class()(self.visitors, self._drained.wait)
+        if self._graphql is not None:
+            self._graphql.become(plan, self.streams, self.hubs, self.calls.terms, self.commands.offices)
 
     async def _build_groups(self, plan: Plan, nodes: Mapping[str, Declaration]) -> WorkerLost | None:
         """Have the groups of a plan. When workers cannot be followed by new ones, the old ones go on."""
@@ -195,6 +207,7 @@ class Gate:
         routes += self.config.routes(self._drained.wait)
         if self.app.tickets is not None:
             routes.append(ticket_route(self.app.tickets, self._is_read))
+        routes += self._graphql.routes() if self._graphql is not None else []
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]
@@ -213,7 +226,8 @@ class Gate:
         return follow_route(path, interface.follow, self.hubs[stream.name], self.visitors)
 
     def _doors(self, plan: Plan) -> dict[str, Door]:
-        return {
+        more = self._graphql.doors() if self._graphql is not None else {}
+        return more | {
             interface.path: socket_door(interface, self.streams, self.hubs, self.visitors, self._cursors)
             for interface in plan.interfaces
             if interface.path is not None and interface.socket is not None

@@ -58,6 +58,11 @@ def transport_class(name: str) -> Any:
     return _ours(f"transport {name!r}", _TRANSPORTS[name], extra=name)
 
 
+def graphql_class() -> Any:
+    """What serves graphql interfaces."""
+    return _ours("a graphql interface", "headgate.app.graphql:GraphQL", extra="graphql")
+
+
 def _ours(what: str, place: str, *, extra: str) -> Any:
     module, _, attribute = place.partition(":")
     try:

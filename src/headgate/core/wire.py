@@ -116,18 +116,18 @@ def unpack(body: bytes) -> list[Message[bytes]]:
 
 def envelopes(messages: Sequence[Message[bytes]], codec: Codec[Any], after: Position | None = None) -> list[bytes]:
     """Each message as a JSON object; when `after`, the place after the last, is given, with the place after it."""
-    places: Iterable[str | None] = [None] * len(messages) if after is None else _places(messages, after)
-    return [_encoder.encode(envelope(message, codec, place)) for message, place in zip(messages, places, strict=True)]
+    known: Iterable[str | None] = [None] * len(messages) if after is None else places(messages, after)
+    return [_encoder.encode(envelope(message, codec, place)) for message, place in zip(messages, known, strict=True)]
 
 
-def _places(messages: Sequence[Message[bytes]], after: Position) -> list[str]:
+def places(messages: Sequence[Message[bytes]], after: Position) -> list[str]:
     """The place after each message, found by walking back from the place after the last."""
-    places: list[str] = []
+    found: list[str] = []
     offsets = dict(after.offsets)
     for message in reversed(messages):
-        places.append(str(Position(after.epoch, offsets)))
+        found.append(str(Position(after.epoch, offsets)))
         offsets[message.partition] = message.offset
-    return places[::-1]
+    return found[::-1]
 
 
 def envelope(message: Message[bytes], codec: Codec[Any], position: str | None) -> JsonMessage:

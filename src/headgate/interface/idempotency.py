@@ -10,7 +10,11 @@ KEY = Parameter("Idempotency-Key", "The same key gets the same answer.", {"type"
 
 def key_of(request: Request) -> str | None:
     """The key of a request, if it has one. Raises a `BadRequest`."""
-    key = request.header("idempotency-key")
+    return checked(request.header("idempotency-key"))
+
+
+def checked(key: str | None) -> str | None:
+    """A key that can be one. Raises a `BadRequest`."""
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
         raise BadRequest(f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
     return key

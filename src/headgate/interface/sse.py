@@ -38,7 +38,7 @@ def sse_route(
         await hub.come_up()
         compressed = compress and wants_gzip(request.header("accept-encoding"))
         feed = Feed(rendering, manners, Asked(hub, wanted, start, visitors, compressed))
-        return Response(content_type=media, headers=_headers(compressed, _allowed(request, origins)), live=feed.serve)
+        return Response(content_type=media, headers=headers_of(request, origins, compressed), live=feed.serve)
 
     return Route(
         "GET",
@@ -74,7 +74,9 @@ def _allowed(request: Request, origins: Collection[str]) -> str | None:
     return origin if origin in origins else None
 
 
-def _headers(compressed: bool, origin: str | None) -> dict[str, str]:
+def headers_of(request: Request, origins: Collection[str], compressed: bool = False) -> dict[str, str]:
+    """The headers of a response that goes on."""
+    origin = _allowed(request, origins)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Accept-Encoding, Origin"}
     if compressed:
         headers["Content-Encoding"] = "gzip"

@@ -16,13 +16,13 @@ def websocket_door(terms: Terms, visitors: Visitors) -> Door:
     """What serves the sockets of an interface. It may raise, before it accepts, what keeps a client out."""
 
     async def enter(request: Request, socket: Socket) -> None:
-        _refuse_strangers(request, terms.origins)
+        refuse_strangers(request, terms.origins)
         await Talk(socket, terms.for_caller(request.caller), visitors).serve(request)
 
     return enter
 
 
-def _refuse_strangers(request: Request, origins: Collection[str]) -> None:
+def refuse_strangers(request: Request, origins: Collection[str]) -> None:
     """Browsers let any page open a socket to anywhere: only pages of this host, and of those named, may."""
     origin = request.header("origin")
     if origin is None or origin in origins:

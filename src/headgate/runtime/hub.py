@@ -171,6 +171,14 @@ class Hub:
             if not self._up.is_set() and (not batch.messages or not self.window.is_beyond(end.offsets)):
                 self._up.set()
 
+    async def catch_up(self) -> None:
+        """Return when the window has what the stream has by now. May raise a `TransportError`."""
+        self._go_down_later()
+        await self.come_up()
+        end = (await self.stream.extent()).newest.offsets
+        while self.window.is_beyond(end) and await self._news.wait(CATCH_UP):
+            pass
+
     async def read(self, place: Position, limit: int, wait: float) -> Batch | None:
         """What came after a place: something, unless so many seconds pass first. None when it is not at hand.
 

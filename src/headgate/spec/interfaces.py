@@ -226,9 +226,35 @@ class ConfigSpec(_Common):
 
 
 class GraphQLSpec(_Bound):
-    """Queries and subscriptions."""
+    """Queries, mutations and subscriptions over all streams, nodes and commands."""
 
     kind: Literal["graphql"] = Field(description="Which interface this is.")
+    filters: dict[Name, dict[ParameterName, FilterSpec]] = Field(
+        default_factory=dict, description="What clients may ask for beside keys: arguments, by the name of the stream."
+    )
+    introspection: bool | None = Field(
+        None, description="Whether clients may ask for the schema; default: on a loopback address."
+    )
+    page: bool | None = Field(
+        None, description="Whether browsers get a page to try queries with; default: where there is introspection."
+    )
+    query_bytes: int = Field(65_536, ge=1, le=2**20, description="The largest query, without its variables.")
+    depth: int = Field(10, ge=1, le=50, description="How many levels a query may have.")
+    aliases: int = Field(30, ge=0, le=1000, description="How many aliases and repeated fields a query may have.")
+    complexity: int = Field(
+        10_000, ge=1, le=1_000_000, description="How many fields a query may ask for, counted in each message."
+    )
+    subscriptions: int = Field(
+        100, ge=1, le=10_000, description="How many subscriptions and queries there may be at once on a WebSocket."
+    )
+    origins: list[Origin] = Field(
+        default_factory=list, description="Pages of other sites that may connect; those of this host always may."
+    )
+    stall: PositiveDuration = Field(30.0, description="How long a client may take nothing before it is cut.")
+    on_slow: Literal["drop_oldest", "conflate", "disconnect"] = Field(
+        "drop_oldest",
+        description="A client that falls behind loses the oldest, gets the last of each key, or is cut.",
+    )
 
 
 InterfaceSpec = Annotated[

@@ -288,6 +288,23 @@ class CommandPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphQLPlan:
+    """What a graphql interface offers, and how large a query may be."""
+
+    filters: Mapping[str, tuple[FilterPlan, ...]] = field(default_factory=dict)  # stream -> what may be asked for
+    introspection: bool | None = None  # None: on a loopback address
+    page: bool | None = None  # None: where there is introspection
+    query_bytes: int = 65_536
+    depth: int = 10
+    aliases: int = 30
+    complexity: int = 10_000
+    subscriptions: int = 100
+    origins: tuple[str, ...] = ()
+    stall: float = 30.0  # seconds
+    on_slow: str = "drop_oldest"  # drop_oldest, conflate, disconnect
+
+
+@dataclass(frozen=True, slots=True)
 class InterfacePlan:
     """A way in or out for the web."""
 
@@ -303,6 +320,7 @@ class InterfacePlan:
     socket: SocketPlan | None = None
     ingest: IngestPlan | None = None
     command: CommandPlan | None = None
+    graphql: GraphQLPlan | None = None
     acks: str | None = None  # the stream that a config interface acknowledges settings to
     routes_from_discovery: bool = False
     mark: Mark = field(default=_NOWHERE, repr=False, compare=False)
@@ -315,7 +333,7 @@ class InterfacePlan:
     @property
     def has_its_own_routes(self) -> bool:
         """Whether its stream is not simply followed or polled at its path."""
-        return self.socket is not None or self.command is not None or self.kind == "config"
+        return self.socket is not None or self.command is not None or self.kind in ("config", "graphql")
 
 
 @dataclass(frozen=True, slots=True)

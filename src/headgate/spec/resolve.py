@@ -22,6 +22,7 @@ from headgate.spec.interfaces import (
     ConfigSpec,
     FilterSpec,
     FollowedSpec,
+    GraphQLSpec,
     IngestSpec,
     InterfaceSpec,
     WebSocketSpec,
@@ -37,6 +38,7 @@ from headgate.spec.plan import (
     DatabasePlan,
     FilterPlan,
     FollowPlan,
+    GraphQLPlan,
     HttpPlan,
     IngestPlan,
     InterfacePlan,
@@ -262,6 +264,7 @@ def _interface(spec: InterfaceSpec, mark: Mark, ingest: IngestPlan | None) -> In
         InterfacePlan,
         spec,
         command=_command(spec) if isinstance(spec, CommandSpec) else None,
+        graphql=_graphql(spec) if isinstance(spec, GraphQLSpec) else None,
         policies=policies,
         follow=follow,
         socket=socket,
@@ -273,6 +276,11 @@ def _interface(spec: InterfaceSpec, mark: Mark, ingest: IngestPlan | None) -> In
 
 def _follow(spec: FollowedSpec) -> FollowPlan:
     return _same(FollowPlan, spec, filters=tuple(_filter(name, item) for name, item in spec.filter.items()))
+
+
+def _graphql(spec: GraphQLSpec) -> GraphQLPlan:
+    filters = {stream: tuple(_filter(*item) for item in asked.items()) for stream, asked in spec.filters.items()}
+    return _same(GraphQLPlan, spec, filters=filters)
 
 
 def _ingest(spec: IngestSpec, at: int, entities: Sequence[Entity], tree: Node) -> IngestPlan:

@@ -1,7 +1,7 @@
 """Rules: what no single key can tell. Names that must exist, keys that exclude others, paths that clash."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.api_keys import SHORTEST_SAFE, is_guessable
@@ -14,7 +14,9 @@ from headgate.spec.interfaces import (
     BoundSpec,
     CommandSpec,
     ConfigSpec,
+    FilterSpec,
     FollowedSpec,
+    GraphQLSpec,
     HttpSpec,
     HttpStreamSpec,
     IngestSpec,
@@ -32,11 +34,13 @@ CODECS = frozenset({"json", "text", "raw", "msgpack", "delimited", "da00", "f144
 CONFIG = "config"  # the stream of settings that is made when none is declared
 SOURCES = ("key", "field", "header")  # what a filter asks of a message
 PLACES = ("after", "from")  # query parameters that are not free for filters
+ARGUMENTS = ("key", "last", "from", "after", "limit")  # of a stream in a schema, not free for filters
 RESERVED = ("/streams", "/health", "/ready", "/info", "/metrics", "/stats", "/docs", "/openapi.json", "/tokens")
 
 MOST_LOGGED = 10_000
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
+_IN_SCHEMA = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _INTERFACES = ("runtime", "web", "interfaces")
 WEB = "web"  # the group of those who answer requests: nodes that it names run in the gate
@@ -251,6 +255,8 @@ def _interface(interface: InterfaceSpec, path: Path, document: Document, ground:
         yield from _command(interface, path, document, ground)
     if isinstance(interface, FollowedSpec):
         yield from _followed(interface, path, document, ground)
+    if isinstance(interface, GraphQLSpec):
+        yield from _graphql(interface, path, document, ground)
     if isinstance(interface, HttpSpec) and interface.path is not None:
         yield from _call(interface, path, document, ground)
     elif isinstance(interface, BoundSpec) and interface.path is not None and not _follows(interface):
@@ -351,6 +357,8 @@ def _call(interface: HttpSpec, path: Path, document: Document, ground: Ground) -
 
 def _follows(interface: BoundSpec) -> bool:
     """Whether it is about streams alone, and needs no node."""
+    if isinstance(interface, GraphQLSpec):
+        return True
     if interface.request or interface.response:
         return False
     if isinstance(interface, WebSocketSpec):
@@ -367,12 +375,34 @@ def _followed(interface: FollowedSpec, path: Path, document: Document, ground: G
     if has_cursors and interface.stream is None:  # type: ignore[attr-defined]
         yield ground.at_key((*path, "cursors"), "cursors are for those who follow: there is no stream here")
     places = (*PLACES, "cursor") if has_cursors else PLACES
-    for name, item in interface.filter.items():
-        place = (*path, "filter", name)
-        if name in places:
+    for name in interface.filter.keys() & {*places}:
+        words = f"the parameter {quoted(name)} says where to start; give the filter another name"
+        yield ground.at_key((*path, "filter", name), words)
+    yield from _filters(interface.filter, (*path, "filter"), ground)
+
+
+def _graphql(interface: GraphQLSpec, path: Path, document: Document, ground: Ground) -> Iterator[Problem]:
+    for stream, filters in interface.filters.items():
+        place = (*path, "filters", stream)
+        if stream not in ground.streams:
+            words = f"there is no stream {quoted(stream)}{nearest(stream, ground.streams)}"
+            yield ground.at_key(place, words)
+        elif not _IN_SCHEMA.fullmatch(stream):
             yield ground.at_key(
-                place, f"the parameter {quoted(name)} says where to start; give the filter another name"
+                place, f"{quoted(stream)} is no name in a schema: its messages are asked for by key alone"
             )
+        elif stream in document.streams and document.streams[stream].delivery == "queue":
+            yield ground.at_key(place, f"{quoted(stream)} has queue delivery: it is published to, and not read")
+        for name in filters:
+            if name in ARGUMENTS or not _IN_SCHEMA.fullmatch(name):
+                words = "is an argument of its own" if name in ARGUMENTS else "is no name in a schema"
+                yield ground.at_key((*place, name), f"{quoted(name)} {words}; give the filter another name")
+        yield from _filters(filters, place, ground)
+
+
+def _filters(filters: Mapping[str, FilterSpec], path: Path, ground: Ground) -> Iterator[Problem]:
+    for name, item in filters.items():
+        place = (*path, name)
         given = [source for source in SOURCES if getattr(item, source) is not None]
         if len(given) != 1:
             yield ground.at_key(place, f"{dotted(place)} needs one of key: true, field or header")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.core.message import Message
+from headgate.core.message import Headers, Message
 from headgate.core.reply import DEADLINE, TRACE, ReplyError, failed
 from headgate.core.wire import JSON
 from headgate.errors import BadRequest, CodecError, NoReply, Unavailable, UnsupportedMedia
@@ -58,28 +58,37 @@ def call_routes(terms: Terms) -> list[Route]:
 async def _call(request: Request, terms: Terms) -> Response:
     bodiless = request.method in _BODILESS
     value = terms.contract.body(await _body(request), _values(request), bodiless=bodiless)
+    return _response(await ask(terms, value, trace_of(request), request), terms.replies.stream)
+
+
+async def ask(terms: Terms, value: bytes, trace: Headers = (), request: Request | None = None) -> Message[bytes]:
+    """The reply to a request, whose value is JSON. Raises a `HeadgateError` when there is none in time.
+
+    With the `request` that asks, nobody waits for one whose client is gone.
+    """
     began = time.monotonic()
     await terms.replies.ready(terms.timeout)
     with terms.replies.register() as waiter:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
-        headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *_trace(request))
-        message = Message(value=terms.requests.codec.from_json(value), headers=headers)
-        await _publish(request, terms, message)
+        headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *trace)
+        await _publish(terms, Message(value=terms.requests.codec.from_json(value), headers=headers), request)
         # Most replies come before anybody would look whether the client is there still.
         soon = terms.timeout <= _SOON
         reply = await waiter.wait(min(_SOON, terms.timeout), last=soon)
         if reply is None and not soon:
-            left = terms.timeout - (time.monotonic() - began)
-            reply = await request.unless_gone(_patiently(waiter, left, terms))
+            patience = _patiently(waiter, terms.timeout - (time.monotonic() - began), terms)
+            reply = await (patience if request is None else request.unless_gone(patience))
         if reply is None:
             raise NoReply(f"there was no reply within {terms.timeout:g} s")
-        return _response(reply, terms.replies.stream)
+        return reply
 
 
-async def _publish(request: Request, terms: Terms, message: Message[bytes]) -> None:
+async def _publish(terms: Terms, message: Message[bytes], request: Request | None) -> None:
     if terms.requests.settings.overflow is not Overflow.BLOCK:
         await terms.requests.publish([message])
-    elif await request.unless_gone(finish_or_cancel(terms.requests.publish([message]), terms.drained)) is None:
+        return
+    publishing = finish_or_cancel(terms.requests.publish([message]), terms.drained)
+    if await (publishing if request is None else request.unless_gone(publishing)) is None:
         raise Unavailable("the gate is shutting down, and there was no room for the request")
 
 
@@ -112,7 +121,8 @@ def _values(request: Request) -> Mapping[str, str]:
     return {**named, **request.values}
 
 
-def _trace(request: Request) -> tuple[tuple[str, bytes], ...]:
+def trace_of(request: Request) -> Headers:
+    """What says of which trace a request is."""
     given = request.header(TRACE)
     return () if given is None else ((TRACE, given.encode("latin-1")),)
 

@@ -68,14 +68,14 @@ def failure(error: HeadgateError, request: Request) -> Response:
 def pushed(outcome: Pushed, path: str) -> Response:
     """A single command is acknowledged."""
     if outcome.status is not Status.ACCEPTED:
-        return json(_result(outcome))
-    return json(_result(outcome), 202, Location=f"{path}/{outcome.request_id}/status")
+        return json(told_of(outcome))
+    return json(told_of(outcome), 202, Location=f"{path}/{outcome.request_id}/status")
 
 
 def settled(outcome: Pushed, row: CommandRow | None, path: str) -> Response:
     """A single command is acknowledged, and the client waited for the device: 202 when that did not answer in time."""
     is_final = row is not None and row.status.is_final
-    answer = _result(outcome) | ({} if row is None else {"status": row.status.word, "detail": told(row)["detail"]})
+    answer = told_of(outcome) | ({} if row is None else {"status": row.status.word, "detail": told(row)["detail"]})
     headers = {"Preference_Applied": "wait", "Location": f"{path}/{outcome.request_id}/status"}
     return json(answer, 200 if is_final else 202, **headers)
 
@@ -83,7 +83,7 @@ def settled(outcome: Pushed, row: CommandRow | None, path: str) -> Response:
 def batch(outcomes: Sequence[Pushed | HeadgateError], ids: Sequence[str]) -> Response:
     """What became of each command of a batch, in its order. `ids` name those that were refused."""
     results = [
-        _result(outcome) if isinstance(outcome, Pushed) else _refused(outcome, request_id)
+        told_of(outcome) if isinstance(outcome, Pushed) else _refused(outcome, request_id)
         for outcome, request_id in zip(outcomes, ids, strict=True)
     ]
     errors = [outcome for outcome in outcomes if not isinstance(outcome, Pushed)]
@@ -105,7 +105,7 @@ def batch(outcomes: Sequence[Pushed | HeadgateError], ids: Sequence[str]) -> Res
     return response
 
 
-def _result(outcome: Pushed) -> dict[str, Any]:
+def told_of(outcome: Pushed) -> dict[str, Any]:
     word = "accepted, and published when its time comes" if outcome.status is Status.ACCEPTED else "published"
     return {
         "success": True,

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 
 from headgate.core.command import commands_of
@@ -27,9 +27,21 @@ logger = logging.getLogger("headgate.commands")
 
 async def push(request: Request, office: Office) -> Response:
     """One command. Raises a `HeadgateError`."""
+
+    async def asked() -> tuple[bytes, str | None]:
+        return await _body(request), key_of(request)
+
+    outcome = await hand_in(asked(), office)
+    if (seconds := _preferred_wait(request)) and office.desk.book is not None:
+        return await _when_settled(request, office, office.desk.book, outcome, seconds)
+    return answers.pushed(outcome, office.path)
+
+
+async def hand_in(asked: Awaitable[tuple[bytes, str | None]], office: Office) -> Pushed:
+    """Publish a command, or keep it for later: its JSON text, and what key it has. Raises a `HeadgateError`."""
     began = time.monotonic()
     try:
-        order = _order(await _body(request), key_of(request), office, datetime.now(UTC))
+        order = _order(*await asked, office, datetime.now(UTC))
         [outcome] = await office.desk.push([order])
         if isinstance(outcome, HeadgateError):
             raise outcome
@@ -39,9 +51,7 @@ async def push(request: Request, office: Office) -> Response:
     finally:
         office.desk.stats.durations.count(time.monotonic() - began)
     _note_success(office, outcome)
-    if (seconds := _preferred_wait(request)) and office.desk.book is not None:
-        return await _when_settled(request, office, office.desk.book, outcome, seconds)
-    return answers.pushed(outcome, office.path)
+    return outcome
 
 
 def _preferred_wait(request: Request) -> float:

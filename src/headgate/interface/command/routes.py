@@ -19,7 +19,7 @@ Serve = Callable[[Request, Office], Awaitable[Response]]
 
 def command_routes(office: Office) -> list[Route]:
     """All that is served at and beside the path of a command interface."""
-    one, many = _schema(office.catalog), {"type": "array", "items": _schema(office.catalog)}
+    one, many = command_schema(office.catalog), {"type": "array", "items": command_schema(office.catalog)}
     batch = {"type": "object", "required": ["commands"], "properties": {"commands": many}}
 
     def route(method: str, path: str, serve: Serve, summary: str, *answers: Answer, **more: Any) -> Route:
@@ -42,7 +42,7 @@ def command_routes(office: Office) -> list[Route]:
     ]
 
 
-def _schema(catalog: Catalog) -> dict[str, Any]:
+def command_schema(catalog: Catalog) -> dict[str, Any]:
     """The schema of a command: any, unless types say more."""
     known = [_typed(kind, catalog) for kind in catalog.types.values()]
     if catalog.closed:

@@ -25,7 +25,7 @@ from headgate.spec.resolve import load_plan
 from headgate.transport.link import Link, LinkServer, connect
 
 TALK = 10
-MESSAGES = [Message(value=b"x" * 200, key=b"machine-7", timestamp=1_700_000_000_000_000_000 + n) for n in range(64)]
+MESSAGES = [Message(value=b"x" * 100, key=b"machine-7", timestamp=1_700_000_000_000_000_000 + n) for n in range(64)]
 ROUNDS, IN_FLIGHT = 3000, 8
 PLANT = """
 import hashlib
@@ -71,7 +71,7 @@ def rows() -> list[Row]:
             del os.environ["PYTHONPATH"]
     heavy = f"{_middle(rates['heavy 2']):.0f} messages/s, {1000 / _middle(rates['heavy 1']):.1f} ms of CPU each"
     return [
-        Row("frames of 64 messages, there and back", "the same, unsigned", signed, "HMAC-SHA256, 200 bytes a message"),
+        Row("frames of 64 messages, there and back", "the same, unsigned", signed, "HMAC-SHA256, 100 bytes a message"),
         Row("node that computes, 2 workers", "1 worker", ratio(rates["heavy 2"], rates["heavy 1"]), heavy),
         Row(
             "node of small calls, 2 workers",

@@ -18,6 +18,7 @@ HeadgateError
 ├── SettingRefused       a setting's key or value is not what it may be
 ├── SettingConflict      a setting was changed by somebody else meanwhile
 ├── RateLimited          more requests of one client than there may be
+├── Expired              the time of what was asked for is over
 ├── Busy                 what this request needs has too much to do; come again
 ├── Misdirected          asked by a name that is not this gate's
 ├── Unauthorized         the gate does not know who sends this
@@ -177,6 +178,12 @@ class SettingConflict(HeadgateError):
     """The setting has not the version that the request expects; nothing was changed."""
 
     code, status = "setting_conflict", 409
+
+
+class Expired(HeadgateError):
+    """The time of what was asked for is over; it was not done."""
+
+    code, status = "expired", 409
 
 
 class Busy(HeadgateError):

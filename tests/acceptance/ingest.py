@@ -168,6 +168,12 @@ class IngestContract:
         assert (good.status_code, good.json()["inserted"]) == (200, 49)
         assert await sender.count("orders") == 49
 
+    async def test_all_or_nothing_is_of_a_long_body_too(self, sender: Sender) -> None:
+        body = "\n".join([*map(order, range(1, 9000)), order(9000, customer=999)])
+        response = await sender.post("batch?mode=atomic", body)
+        assert (response.status_code, response.json()["failed"]) == (400, 1)
+        assert await sender.count("orders") == 0
+
     async def test_messages_that_come_together_each_have_their_outcome(self, sender: Sender) -> None:
         bodies = [order(n, customer=100 if n % 7 else 999) if n % 5 else f"O|{n}|bad" for n in range(1, 201)]
         answers = await asyncio.gather(*(sender.post("message", body) for body in bodies))

@@ -80,6 +80,9 @@ def test_protocols_are_lower_case() -> None:
         ({"not_before": "2026-01-03"}, "not_before: "),
         ({"not_before": "2026-01-03T00:00:00"}, "not_before: has no time zone"),
         ({"expires_at": "2026-01-02T03:04:05Z"}, "expires_at: is over already"),
+        ({"not_before": "9999-12-31T23:59:59-23:59"}, "not_before: must be between 1970 and 9999"),
+        ({"expires_at": "0001-01-01T00:00:00+10:00"}, "expires_at: must be between 1970 and 9999"),
+        ({"command_type": "feedback"}, "command_type: feedback is what devices answer with"),
         (
             {"not_before": "2026-01-03T00:00:00Z", "expires_at": "2026-01-03T00:00:00Z"},
             "expires_at: is before not_before",
@@ -111,9 +114,17 @@ def test_a_type_says_what_is_allowed_and_fills_in_the_rest() -> None:
     assert read(catalog, confirmable=False).confirmable is False
     assert read(catalog, not_before="2026-01-03T00:00:00Z").expires_at == datetime(2026, 1, 3, 0, 1, tzinfo=UTC)
     assert read(catalog, protocol="mqtt").confirmable is None
-    assert refusal(catalog, payload={"deep": [1, "x"]}) == 'payload.deep.1: "x" is not of type "integer"'
+    assert refusal(catalog, payload={"deep": [1, "x"]}) == 'payload.deep.1: the value is not of type "integer"'
     only = Catalog([CommandType("config_update", protocols=("mqtt",))])
     assert refusal(only) == "protocol: config_update goes over mqtt, not over coap"
+
+
+def test_a_command_that_may_have_been_sent_before_may_be_over() -> None:
+    over = "2026-01-02T03:04:05Z"
+    assert read(request_id="r", expires_at=over).request_id == "r"
+    assert Catalog().read(json.dumps(COMMAND | {"expires_at": over}).encode(), NOW, again=True).expires_at is not None
+    late = read(Catalog([UPDATE]), not_before="9998-12-31T23:59:59Z")
+    assert late.expires_at is not None
 
 
 def test_types_that_nobody_described_are_let_through_or_not() -> None:

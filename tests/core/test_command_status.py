@@ -43,4 +43,6 @@ def test_a_history_is_told_in_the_order_of_time() -> None:
         ("published", 1.0, ""),
         ("acknowledged", 3.0, "yes\n"),
     ]
+    odd = line_of(Status.FAILED, 2.0, "a\u2028b\u0085c\x1cd\r\ne")
+    assert [step.detail for step in history_of(odd + odd)] == ["a\u2028b\u0085c\x1cd\r\ne"] * 2
     assert len(line_of(Status.FAILED, 1.0, "x" * 9999)) < 600

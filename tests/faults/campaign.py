@@ -19,6 +19,7 @@ ROWS = {
     4: ("log_campaign", "disk_campaign"),
     5: ("kafka_campaign",),
     6: ("ingest_campaign",),
+    7: ("groups_campaign",),
     10: ("command_campaign",),
     12: ("feed_campaign",),
     13: ("feed_campaign",),
@@ -27,11 +28,13 @@ ROWS = {
     16: ("life_campaign",),
     17: ("life_campaign",),
     18: ("gate_campaign",),
+    19: ("groups_campaign",),
     20: ("log_campaign", "http_campaign"),
     21: ("gate_campaign",),
     24: ("ingest_campaign",),
     29: ("spec_campaign",),
     30: ("http_campaign",),
+    31: ("groups_campaign",),
     35: ("generated_campaign",),
 }
 

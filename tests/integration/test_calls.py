@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from headgate.core.message import Message
 from headgate.spec.resolve import plan_text
 from tests.gates.inside import Serving, serving
 from tests.gates.web import client_of, eventually
@@ -127,6 +128,7 @@ async def test_web_03_a_reply_finds_its_way_back_through_all_nodes(module: str) 
         ("PUT", "/sums/1", {"a": 2}, 400, "bad_request", "'a' stands in the body and in the path"),
         ("PUT", "/sums/1", [1], 400, "bad_request", "has to be a JSON object"),
         ("POST", "/sums", None, 400, "bad_request", "has no body"),
+        ("GET", "/sums/1?a=2", None, 400, "bad_request", "'a' stands in the path and in the query"),
     ],
 )
 async def test_web_04_errors_have_a_status_of_their_own(
@@ -157,6 +159,23 @@ async def test_web_08_who_waits_too_long_or_goes_leaves_nothing(module: str) -> 
         served.gate.drain()
         assert (await waiting).status_code == 503
         assert replies.in_flight == 0
+
+
+async def test_a_reply_that_is_none_is_a_failure_of_the_service(module: str) -> None:
+    async with calling(module) as (client, served):
+        replies = served.gate.calls.replies["answered"]
+        broken = [
+            ("reply-error", b'{"status":204,"type":"x","error":"y"}'),
+            ("reply-error", b'{"status":99999,"type":"x","error":"y"}'),
+            ("reply-error", b"nonsense"),
+        ]
+        for header in broken:
+            asking = asyncio.create_task(client.post("/sums", json={"a": 4242}))
+            await eventually(lambda: replies.in_flight == 1)
+            [waiter] = replies._waiting.values()
+            told = Message(value=b"null", headers=(*replies.headers(waiter), header))
+            await replies.stream.publish([told])
+            assert (await asking).status_code == 500
 
 
 async def test_what_nobody_waits_for_any_longer_is_not_begun(module: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from headgate.core.message import Message
 from tests.gates.commands import PATH, command, commanding, on
 from tests.gates.web import PATIENCE
 from tests.services.kafka import KafkaBroker
@@ -301,6 +302,64 @@ async def test_the_service_tells_of_itself_as_it_did_before(tmp_path: Path) -> N
         described = (await client.http.get("/openapi.json")).json()
         assert described["info"]["version"] == "1.2.3"
         assert f"{PATH}/{{request_id}}/status" in described["paths"]
+
+
+async def test_a_repeated_request_gets_the_first_answer_whatever_came_of_it(url: str) -> None:
+    async with commanding(url) as client:
+        later = command(not_before=moment(3600))
+        first = await client.push(later, key="cancelled")
+        await client.http.delete(f"{PATH}/{first.json()['request_id']}")
+        again = await client.push(later, key="cancelled")
+        assert (again.status_code, again.content) == (202, first.content)
+        soon = command(expires_at=moment(0.5))
+        first = await client.push(soon, key="over")
+        await client.until(first.json()["request_id"], "expired")
+        again = await client.push(soon, key="over")
+        assert (again.status_code, again.content) == (200, first.content)
+        late = await client.push(command(expires_at=moment(-1)), key="late")
+        assert (late.status_code, late.json()["type"]) == (409, "CommandExpiredError")
+        assert len(await client.published()) == 1
+
+
+async def test_what_others_write_on_the_stream_never_stops_the_book(url: str) -> None:
+    async with commanding(url) as client:
+        odd = {
+            "priority": 10**30,
+            "device_id": "a\0b" + "x" * 5000,
+            "command_type": "\0",
+            "protocol": "P\u2028" * 500,
+            "timestamp": "0001-01-01T00:00:00+10:00",
+            "expires_at": "9999-12-31T23:59:59-10:00",
+        }
+        for number, (name, value) in enumerate(odd.items()):
+            await client.stream.publish(
+                [Message(value=json.dumps(command() | {"request_id": f"r{number}", name: value}).encode())]
+            )
+        await client.stream.publish(
+            [Message(value=b"no json"), Message(value=b"[]"), Message(value=b'{"request_id": 5}')]
+        )
+        assert (await client.push(command(), key="k")).status_code == 200
+        await client.answer("r0", status="failed", error="a\u2028b\0c")
+        await client.until("r0", "failed")
+        listed = (await client.http.get(PATH)).json()["commands"]
+        assert {row["request_id"] for row in listed} >= {f"r{number}" for number in range(4)}
+        waiting = await client.http.get(f"{PATH}/r0/events")
+        assert "failed" in waiting.text
+
+
+async def test_numbers_and_names_beyond_all_bounds_are_refused(url: str) -> None:
+    async with commanding(url) as client:
+        await client.push(command(request_id="a"))
+        for path in ("%00/status", "a%00/events", "%F0%9F%98%80/status"):
+            assert (await client.http.get(f"{PATH}/{path}")).status_code == 404
+        assert (await client.http.delete(f"{PATH}/%00")).status_code == 404
+        for query in ("limit=00000000000000000001999999", f"cursor={'9' * 40}", "device_id=%00", "command_type=a%00"):
+            assert (await client.http.get(f"{PATH}?{query}")).status_code == 422
+        assert (await client.http.get(f"{PATH}/a/events?after={'9' * 5000}")).status_code == 400
+        for name in ("not_before", "expires_at"):
+            response = await client.push(command(**{name: "9999-12-31T23:59:59-23:59"}))
+            assert (response.status_code, response.json()["type"]) == (400, "CommandValidationError")
+        assert (await client.http.get(PATH)).status_code == 200
 
 
 async def test_without_a_book_commands_flow_and_nothing_is_kept() -> None:

@@ -22,7 +22,9 @@ runtime:
   bootstrap: {mode: process_supervisor}
   discovery_modules: [plant]
   platform:
-    execution_ipc: {max_payload_bytes: 65536}
+    execution_ipc:
+      max_payload_bytes: 65536
+      auth: {kdf: hkdf_sha256, secret_mode: static, secret: a static secret of the file}
     process_groups:
       - {name: cpu, stages: [core], workers: 2, heartbeat_seconds: 500ms}
       - {name: io, nodes: [wait], runner_profile: async}
@@ -131,6 +133,7 @@ def test_no_secret_is_in_arguments_or_environments(plant: Plant) -> None:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:-1]
         assert arguments[:3] == [b"-P", b"-m", b"headgate.app.worker"]
         assert arguments[3].isdigit()
+        assert b"static secret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
         theirs = set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
         assert theirs <= set(Path(f"/proc/{plant.gate.process.pid}/environ").read_bytes().split(b"\0"))
 

@@ -70,6 +70,21 @@ def test_the_shape_that_was_frozen_is_accepted_as_it_is() -> None:
     ]
 
 
+def test_what_does_nothing_in_this_version_is_warned_of() -> None:
+    groups = "[{name: web, workers: 2}, {name: cpu, services: [cache]}]"
+    told = [
+        warning.message
+        for mode in ("inline", "process_supervisor")
+        for warning in plan_text(
+            f"runtime: {{bootstrap: {{mode: {mode}}}, platform: {{process_groups: {groups}}}}}"
+        ).warnings
+    ]
+    one = "the web has one process in this version, the gate's: run several gates to have more"
+    services = "services are accepted, but nothing in this version uses them"
+    inline = "process groups are processes with runtime.bootstrap.mode: process_supervisor; without it all runs in one"
+    assert told == [inline, one, services, one, services]
+
+
 def test_an_overlay_changes_what_it_names_and_nothing_else(load: Load) -> None:
     base = "streams:\n  a: {retain: {messages: 5}, delivery: queue}\n  b: {}\n"
     plan = load(base, "streams:\n  a: {transport: log}\n")

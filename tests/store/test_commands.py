@@ -81,7 +81,7 @@ def test_the_first_under_a_key_or_an_id_is_kept(book: Connection) -> None:
     book.commit()
     told = book.accept_commands([command("d", key="k"), command("c")])
     assert [row and row.request_id for row in told] == ["a", "c"]
-    assert book.accept_commands([command("e", key="k", scope="/others")]) == [None]
+    assert book.accept_commands([command("e", key="k", scope="/others"), command("a", scope="/others")]) == [None, None]
 
 
 def test_of_many_at_once_one_is_first(store: Store) -> None:
@@ -114,6 +114,29 @@ def test_states_come_in_any_order_and_more_than_once(book: Connection) -> None:
     book.advance_commands(SCOPE, [Step("a", Status.FAILED, 104.0)])
     assert found(book, "a").status is Status.ACKNOWLEDGED  # it is settled; the history has the rest
     assert words(found(book, "a"))[-1] == "failed"
+
+
+def test_a_detail_that_is_a_word_of_ours_hides_nothing(book: Connection) -> None:
+    book.accept_commands([command("a", publish_by=100.0)])
+    book.expire_commands(SCOPE, 100.0)
+    book.revive_command(command("a", publish_by=200.0))
+    book.advance_commands(
+        SCOPE,
+        [
+            Step("a", Status.PUBLISHED, 101.0),
+            Step("a", Status.DELIVERED, 102.0, "failed"),
+            Step("a", Status.FAILED, 103.0, "50 % of it\\"),
+            Step("a", Status.FAILED, 103.0, "50 % of it\\"),
+        ],
+    )
+    assert found(book, "a").status is Status.FAILED
+    assert words(found(book, "a")) == ["failed", "published", "delivered", "failed"]
+
+
+def test_what_was_accepted_with_a_key_keeps_its_time(book: Connection) -> None:
+    book.accept_commands([command("a", fingerprint="f"), command("b")])
+    book.advance_commands(SCOPE, [Step(name, Status.PUBLISHED, 101.0, accepted=5.0) for name in "ab"])
+    assert (found(book, "a").accepted, found(book, "b").accepted) == (100.0, 5.0)
 
 
 def test_a_history_has_an_end(book: Connection) -> None:
@@ -164,6 +187,9 @@ def test_time_ends_what_is_not_settled(book: Connection) -> None:
             command("waits", due=900.0, publish_by=150.0),
             command("over", expires=150.0, due=900.0),
             command("published", expires=150.0, status=Status.PUBLISHED),
+            command("being sent", expires=150.0, taken=True),
+            command("sent long ago", expires=139.0, taken=True),
+            command("given up", expires=150.0, status=Status.GIVEN_UP),
             command("answered", expires=150.0, status=Status.ACKNOWLEDGED),
             command("fresh", expires=250.0, status=Status.DELIVERED),
         ]
@@ -171,10 +197,15 @@ def test_time_ends_what_is_not_settled(book: Connection) -> None:
     assert sorted(book.expire_commands(SCOPE, 200.0)) == [
         ("over", Status.EXPIRED),
         ("published", Status.EXPIRED),
+        ("sent long ago", Status.EXPIRED),
         ("unpublished", Status.GIVEN_UP),
     ]
     assert book.expire_commands(SCOPE, 200.0) == []
     states = {row.request_id: row.status for row in book.list_commands(CommandQuery(SCOPE))}
+    assert (states["being sent"], states["given up"]) == (Status.ACCEPTED, Status.GIVEN_UP)
+    assert [
+        "being sent" in {row.request_id for row in book.due_commands(SCOPE, now, 10)} for now in (149.0, 151.0)
+    ] == [True, False]
     assert states["over"] is states["published"] is Status.EXPIRED
     assert states["unpublished"] is Status.GIVEN_UP
     assert (states["waits"], states["answered"], states["fresh"]) == (0, Status.ACKNOWLEDGED, Status.DELIVERED)
@@ -214,14 +245,21 @@ def test_pages_of_a_list_hold_each_command_once(book: Connection) -> None:
 def test_old_commands_are_forgotten_unless_they_wait(book: Connection) -> None:
     book.accept_commands(
         [
-            command("old", accepted=1.0, status=Status.PUBLISHED),
-            command("older", accepted=0.5, status=Status.ACKNOWLEDGED),
+            command("old", accepted=1.0, updated=1.0, due=1.0, status=Status.PUBLISHED),
+            command("older", accepted=0.5, updated=1.0, due=None, status=Status.ACKNOWLEDGED),
+            command("answered late", accepted=1.0, updated=60.0, due=1.0, status=Status.ACKNOWLEDGED),
+            command("was for later", accepted=1.0, updated=1.0, due=60.0, status=Status.PUBLISHED),
             command("waits", accepted=1.0, due=1e9),
             command("fresh", accepted=99.0, status=Status.PUBLISHED),
         ]
     )
     assert [book.forget_commands(SCOPE, 50.0, 1), book.forget_commands(SCOPE, 50.0, 9)] == [1, 1]
-    assert {row.request_id for row in book.list_commands(CommandQuery(SCOPE))} == {"waits", "fresh"}
+    assert {row.request_id for row in book.list_commands(CommandQuery(SCOPE))} == {
+        "waits",
+        "fresh",
+        "answered late",
+        "was for later",
+    }
 
 
 def test_what_is_not_committed_is_undone(store: Store, book: Connection) -> None:

@@ -40,48 +40,57 @@ class Commands:
 
     async def become(self, plan: Plan, streams: Mapping[str, Stream]) -> None:
         """Serve what this plan says. Raises a `HeadgateError`."""
-        await self._stop()
         served = [interface for interface in plan.interfaces if interface.command is not None]
-        await self._use(plan.connections.database.url if any(_tracks(interface) for interface in served) else "")
+        url = plan.connections.database.url if any(_tracks(interface) for interface in served) else ""
+        database = await self._opened(url)  # before anything that is there is stopped: it may raise
+        await self._stop()
+        await self._use(url, database)
         for path in set(self.stats) - {interface.path for interface in served}:
             del self.stats[path]
         self.offices = [self._office(interface, plan, streams) for interface in served]
 
-    async def _use(self, url: str) -> None:
-        if url == self._url:
-            return
-        await self._let_go()
-        if url:
-            self._database = Database(open_store(url), ())
-            await self._database.open(self._tasks)
-        self._url = url
+    async def _opened(self, url: str) -> Database | None:
+        """The database at a URL: the one that is used already, or another one."""
+        if url == self._url or not url:
+            return self._database if url else None
+        database = Database(open_store(url), ())
+        await database.open(self._tasks)
+        return database
+
+    async def _use(self, url: str, database: Database | None) -> None:
+        if database is not self._database:
+            await self._let_go()
+        self._database, self._url = database, url
 
     def _office(self, interface: InterfacePlan, plan: Plan, streams: Mapping[str, Stream]) -> Office:
         command, path = interface.command, interface.path
         assert command is not None
         assert path is not None
         lanes = Lanes(streams[interface.stream or ""], {low: streams[name] for low, name in command.lanes.items()})
+        scope = f"{plan.service.name} {path}"
         stats = self.stats.setdefault(path, CommandStats())
-        book = self._book(path, command, lanes, streams)
+        book = self._book(scope, command, lanes, streams, _landing(lanes, plan))
         return Office(
             path,
             plan.service.name,
             plan.service.version or __version__,
             _catalog(command, plan.commands),
-            Desk(path, lanes, book, stats, command.timeout),
+            Desk(scope, lanes, book, stats, command.timeout),
             command.max_batch,
             lambda: time.monotonic() - self._began,
             lambda: _troubles(lanes.streams.values()),
             self._drained,
         )
 
-    def _book(self, path: str, command: CommandPlan, lanes: Lanes, streams: Mapping[str, Stream]) -> Book | None:
+    def _book(
+        self, scope: str, command: CommandPlan, lanes: Lanes, streams: Mapping[str, Stream], landing: float
+    ) -> Book | None:
         if not command.track:
             return None
         assert self._database is not None
-        book = Book(path, self._database, self._tasks)
+        book = Book(scope, self._database, self._tasks)
         answers = [] if command.feedback is None else [streams[command.feedback]]
-        terms = Terms(path, command.keep)
+        terms = Terms(scope, command.keep, landing)
         book.bookkeeper = Bookkeeper(terms, self._database, lanes, answers, book.news, book.lease)
         self._working.append(self._tasks.start(repr(book.bookkeeper), book.bookkeeper.run()))
         return book
@@ -108,6 +117,12 @@ class Commands:
 
 def _tracks(interface: InterfacePlan) -> bool:
     return interface.command is not None and interface.command.track
+
+
+def _landing(lanes: Lanes, plan: Plan) -> float:
+    """How long what was handed over may take to get there, or to fail for good."""
+    remote = {stream.transport_name for stream in lanes.streams.values()} - {"memory", "log"}
+    return plan.connections.kafka.send_timeout + 5 if remote else 1.0
 
 
 def _troubles(streams: Iterable[Stream]) -> list[str]:

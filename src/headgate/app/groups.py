@@ -11,8 +11,7 @@ from headgate.runtime.groups.supervisor import Remote, Supervisor, new_secret
 from headgate.runtime.node import Declaration
 from headgate.runtime.work import Inline, Runs, Work
 from headgate.spec.plan import IpcPlan, Plan, ProcessGroupPlan, StreamPlan
-
-WEB = "web"  # the group of those who answer requests; nodes that it names run in the gate
+from headgate.spec.rules import WEB
 
 
 def placement(plan: Plan, nodes: Mapping[str, Declaration]) -> dict[str, str]:

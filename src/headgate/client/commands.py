@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
+import msgspec
 
 from headgate.client.conversation import Call, Conversation, Heard, hold, hold_in_thread, pause
 from headgate.errors import (
@@ -102,6 +103,7 @@ class _Speech:
         timeout: float = 60.0,
     ) -> Conversation[Heard]:
         """Ask until there is an answer that will not change. The key stays the same, so nothing is done twice."""
+        _check(body)
         call = Call(method, f"{self._url}{path}", {**self._headers, **(headers or {})}, query or {}, body, timeout)
         for attempt in range(self._tries):
             heard = yield call
@@ -113,8 +115,18 @@ class _Speech:
         raise _error(heard, self._url)
 
 
+def _check(body: Any) -> None:
+    try:
+        msgspec.json.encode(body)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidCommand(f"the command cannot be written as JSON: {error}") from None
+
+
 def _sent(content: Mapping[str, Any]) -> Sent:
-    return Sent(content["request_id"], content["message"], datetime.fromisoformat(content["timestamp"]))
+    try:
+        return Sent(content["request_id"], content["message"], datetime.fromisoformat(content["timestamp"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable(f"what answered is no command interface: {error!r}") from None
 
 
 def _outcome(result: Mapping[str, Any]) -> Sent | HeadgateError:

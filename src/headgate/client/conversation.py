@@ -104,7 +104,7 @@ def _options(call: Call) -> dict[str, Any]:
 def _heard(answer: httpx2.Response) -> Heard:
     try:
         content = msgspec.json.decode(answer.content) if answer.content else {}
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         content = {}
     after = answer.headers.get("retry-after", "")
     seconds = float(after) if after.isascii() and after.isdecimal() else None

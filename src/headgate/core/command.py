@@ -13,13 +13,15 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from headgate.core.codec import decode_json, encode_json
+from headgate.core.command_status import FEEDBACK
 from headgate.core.nearest import nearest
 from headgate.errors import CodecError, InvalidCommand
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+LATEST = 253_370_764_800.0  # seconds since the epoch: the year 9999, in any time zone
 PROTOCOLS = ("mqtt", "coap")
 HIGHEST_PRIORITY = 9
-_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}", re.ASCII)
+COMMAND_ID = re.compile(r"[0-9A-Za-z._:-]{1,128}", re.ASCII)
 _PLACE = re.compile(r"(?: - at `\$?(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
@@ -87,21 +89,24 @@ class Catalog:
     def __repr__(self) -> str:
         return f"<Catalog: {len(self.types)} types, {'no' if self.closed else 'and'} others>"
 
-    def read(self, text: bytes | msgspec.Raw, now: datetime) -> CommandRequest:
-        """The command of a JSON text, with what it leaves out filled in. Raises an `InvalidCommand`."""
+    def read(self, text: bytes | msgspec.Raw, now: datetime, *, again: bool = False) -> CommandRequest:
+        """The command of a JSON text, with what it leaves out filled in. Raises an `InvalidCommand`.
+
+        One that may have been sent before, `again`, may be over by now.
+        """
         try:
             request = _decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise InvalidCommand(_told(error)) from None
         self._check_protocol(request)
         _check_forms(request)
+        _check_times(request, None if again or request.request_id is not None else now)
         kind = self.types.get(request.command_type)
         if kind is not None:
             _complete(request, kind, now)
         elif self.closed:
             hint = nearest(request.command_type, self.types)
             raise InvalidCommand(f"command_type: there is no type {request.command_type[:80]!r} here{hint}")
-        _check_times(request, now)
         return request
 
     def _check_protocol(self, request: CommandRequest) -> None:
@@ -115,11 +120,13 @@ _decode = msgspec.json.Decoder(CommandRequest).decode
 
 
 def _check_forms(request: CommandRequest) -> None:
-    if request.request_id is not None and not _ID.fullmatch(request.request_id):
+    if request.request_id is not None and not COMMAND_ID.fullmatch(request.request_id):
         raise InvalidCommand("request_id: must be 1 to 128 letters, digits, and . _ : -")
     script = request.parser_script_ref
     if script is not None and not (script.endswith(".py") and len(script) <= 256):
         raise InvalidCommand("parser_script_ref: must be the name of a script that ends in .py")
+    if request.command_type == FEEDBACK:
+        raise InvalidCommand("command_type: feedback is what devices answer with; it is no command")
     if "\0" in request.device_id or "\0" in request.command_type:
         raise InvalidCommand("device_id and command_type must not hold a NUL")
 
@@ -136,18 +143,19 @@ def _complete(request: CommandRequest, kind: CommandType, now: datetime) -> None
         elif getattr(request, name) is None:
             setattr(request, name, value)
     if kind.expires is not None and request.expires_at is None:
-        later = request.not_before
-        begins = max(now, later) if later is not None and later.tzinfo is not None else now
-        request.expires_at = datetime.fromtimestamp(begins.timestamp() + kind.expires, UTC)
+        begins = now if request.not_before is None else max(now, request.not_before)
+        request.expires_at = datetime.fromtimestamp(min(begins.timestamp() + kind.expires, LATEST), UTC)
 
 
-def _check_times(request: CommandRequest, now: datetime) -> None:
+def _check_times(request: CommandRequest, now: datetime | None) -> None:
     for name in ("not_before", "expires_at"):
         moment = getattr(request, name)
         if moment is not None and moment.tzinfo is None:
             raise InvalidCommand(f"{name}: has no time zone; append Z for UTC")
+        if moment is not None and not 0 <= moment.timestamp() < LATEST:
+            raise InvalidCommand(f"{name}: must be between 1970 and 9999")
     if request.expires_at is not None:
-        if request.expires_at <= now:
+        if now is not None and request.expires_at <= now:
             raise InvalidCommand("expires_at: is over already")
         if request.not_before is not None and request.expires_at <= request.not_before:
             raise InvalidCommand("expires_at: is before not_before")
@@ -242,7 +250,7 @@ def seen(text: bytes) -> SeenMessage | None:
         found = _decode_seen(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         found = _leniently(text)
-    return found if found is not None and _ID.fullmatch(found.request_id) else None
+    return found if found is not None and COMMAND_ID.fullmatch(found.request_id) else None
 
 
 def _leniently(text: bytes) -> SeenMessage | None:

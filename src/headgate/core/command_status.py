@@ -44,6 +44,7 @@ _WORDS: Mapping[str, Status] = {
     ),
     "expired": Status.EXPIRED,
 }
+NOT_IN_TIME = "it could not be published in time"
 FEEDBACK = "feedback"  # the type of commands that are answers
 
 
@@ -73,7 +74,11 @@ def line_of(status: Status, at: float, detail: str = "") -> str:
     return _encode(Transition(status.word, at, detail[:_LONGEST_DETAIL])).decode() + "\n"
 
 
+def arrivals_of(text: str) -> list[Transition]:
+    """The transitions of a history, in the order in which they became known."""
+    return [_decode(line) for line in text.split("\n") if line]
+
+
 def history_of(text: str) -> list[Transition]:
     """The transitions of a history, in the order of time."""
-    found = [_decode(line) for line in text.splitlines()]
-    return sorted(found, key=lambda transition: (transition.at, BY_WORD[transition.status]))
+    return sorted(arrivals_of(text), key=lambda transition: (transition.at, BY_WORD[transition.status]))

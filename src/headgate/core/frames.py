@@ -46,15 +46,16 @@ def derive(secret: bytes, kdf: Kdf, *, salt: bytes = b"", purpose: bytes = b"hea
     return hmac.digest(extracted, purpose + b"\x01", "sha256")
 
 
-def _named(connection: bytes) -> bytes:
-    return bytes([len(connection)]) + connection
+def _signing(key: bytes, connection: bytes) -> hmac.HMAC:
+    """What all signatures of a direction have in common; a copy of it signs a frame."""
+    return hmac.new(key, bytes([len(connection)]) + connection, "sha256")
 
 
 class Sealer:
     """Makes the frames of one direction of a connection."""
 
     def __init__(self, key: bytes, connection: bytes, *, limit: int, first: int = 1) -> None:
-        self._key, self._connection, self._limit = key, _named(connection), limit
+        self._signing, self._limit = _signing(key, connection), limit
         self._next = first
 
     def seal(self, kind: int, payload: bytes, *, now: int) -> bytes:
@@ -65,15 +66,17 @@ class Sealer:
             raise FrameReplayed("this connection has used up its counters; it must be made anew")
         head = _HEAD.pack(kind, _SIGNATURE, self._next, now)
         self._next += 1
-        signature = hmac.digest(self._key, b"".join((self._connection, head, payload)), "sha256")
-        return b"".join((_LENGTH.pack(OVERHEAD + len(payload)), head, signature, payload))
+        signing = self._signing.copy()
+        signing.update(head)
+        signing.update(payload)
+        return b"".join((_LENGTH.pack(OVERHEAD + len(payload)), head, signing.digest(), payload))
 
 
 class Opener:
     """Believes the frames of one direction of a connection, or refuses them with the first thing that is wrong."""
 
     def __init__(self, key: bytes, connection: bytes, *, kinds: Collection[int], ttl: float, window: int) -> None:
-        self._key, self._connection, self._kinds = key, _named(connection), kinds
+        self._signing, self._kinds = _signing(key, connection), kinds
         self._ttl = round(ttl * _SECOND)
         self._seen = Seen(window)
 
@@ -94,8 +97,10 @@ class Opener:
         if abs(now - made) > self._ttl:
             raise FrameExpired(f"the frame was made {(now - made) / _SECOND:.1f} s ago")
         payload = frame[OVERHEAD:]
-        ours = hmac.digest(self._key, b"".join((self._connection, frame[: _HEAD.size], payload)), "sha256")
-        if not hmac.compare_digest(ours, frame[_HEAD.size : OVERHEAD]):
+        signing = self._signing.copy()
+        signing.update(frame[: _HEAD.size])
+        signing.update(payload)
+        if not hmac.compare_digest(signing.digest(), frame[_HEAD.size : OVERHEAD]):
             raise FrameForged("the signature is not of our key")
         if not self._seen.add(counter):
             raise FrameReplayed(f"frame {counter} came before")
@@ -151,7 +156,9 @@ class Splitter:
             end = at + _LENGTH.size + length
             if len(self._bytes) < end:
                 break
-            yield bytes(self._bytes[at + _LENGTH.size : end])
+            with memoryview(self._bytes) as view:
+                frame = bytes(view[at + _LENGTH.size : end])
+            yield frame
             at = end
         del self._bytes[:at]
 

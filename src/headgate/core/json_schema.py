@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_LONGEST = 500
 Check = Callable[[Any], str | None]
 
 
@@ -15,7 +16,7 @@ def compile_schema(schema: Mapping[str, Any], name: str) -> Check:
     import jsonschema_rs  # only those who have schemas load it
 
     try:
-        validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
+        validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse, mask="the value")
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise BadSchema(str(error).split("\n")[0]) from None
 
@@ -27,7 +28,7 @@ def compile_schema(schema: Mapping[str, Any], name: str) -> Check:
         except (ValueError, RecursionError) as error:
             return f"{name}: {error}"
         path = ".".join([name, *map(str, wrong.instance_path)])
-        return f"{path}: {wrong.message}"
+        return f"{path}: {wrong.message[:_LONGEST]}"
 
     return check
 

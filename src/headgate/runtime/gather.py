@@ -1,12 +1,14 @@
 """The gathering: what comes one by one is done together. There is no timer: while some is done, more gathers."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from headgate.errors import Busy, HeadgateError, Unavailable
 from headgate.runtime.tasks import Tasks
 
+logger = logging.getLogger("headgate.tasks")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -56,8 +58,12 @@ class Gather(Generic[T, R]):
         except HeadgateError as error:
             _refuse(some, error)
             return
-        except BaseException:
+        except Exception:
+            logger.exception("what gathered could not be settled", extra={"task": self._name})
             _refuse(some, Unavailable("this could not be settled; the gate's log has the reason"))
+            return
+        except BaseException:
+            _refuse(some, Unavailable("the gate is shutting down"))
             raise
         for (_, reply), outcome in zip(some, outcomes, strict=True):
             if not reply.done():  # whoever asked may have gone

@@ -39,6 +39,7 @@ MOST_LOGGED = 10_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _INTERFACES = ("runtime", "web", "interfaces")
+WEB = "web"  # the group of those who answer requests: nodes that it names run in the gate
 _GROUPS = ("runtime", "platform", "process_groups")
 _AUTH = ("runtime", "platform", "execution_ipc", "auth")
 
@@ -88,6 +89,9 @@ def warnings(document: Document, ground: Ground) -> Iterator[Problem]:
         for key in ("runners", "services"):
             if getattr(group, key):
                 yield ground.at_key((*_GROUPS, at, key), f"{key} are accepted, but nothing in this version uses them")
+        if group.name == WEB and group.workers != 1:
+            words = "the web has one process in this version, the gate's: run several gates to have more"
+            yield ground.at_value((*_GROUPS, at, "workers"), words)
     yield from _auth_warnings(document, ground)
 
 
@@ -391,6 +395,12 @@ def _paths(interfaces: Sequence[InterfaceSpec], ground: Ground) -> Iterator[Prob
         for at, i in enumerate(interfaces)
         if isinstance(i, CommandSpec)
     ]
+    followed = [
+        (i.stream, (*_INTERFACES, at, "stream"))
+        for at, i in enumerate(interfaces)
+        if isinstance(i, CommandSpec) and i.track
+    ]
+    yield from _once(followed, "has its commands in the book of the interface", ground)
     yield from _once(beside, "has its /health and /status where the command interface has them", ground)
 
 

@@ -6,7 +6,8 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from headgate.core.command_status import ANSWERED, Status, line_of
+from headgate.core.command_status import ANSWERED, NOT_IN_TIME, Status, line_of
+from headgate.errors import Unavailable
 from headgate.store.commands import CommandQuery, CommandRow, Step
 
 TABLE = "headgate_commands"
@@ -28,10 +29,12 @@ INDEXES = [
 def table(text: str, number: str, real: str, blob: str) -> str:
     """What makes the table, with a database's own words for types."""
     return f"""CREATE TABLE IF NOT EXISTS {TABLE} (
-        number {number}, request_id {text} NOT NULL UNIQUE, scope {text} NOT NULL, device_id {text} NOT NULL,
+        number {number}, request_id {text} NOT NULL, scope {text} NOT NULL, device_id {text} NOT NULL,
         command_type {text} NOT NULL, protocol {text} NOT NULL, status smallint NOT NULL, accepted {real} NOT NULL,
         updated {real} NOT NULL, priority smallint NOT NULL, published {real}, expires {real}, due {real},
-        publish_by {real}, taken smallint NOT NULL, key {text}, fingerprint {text}, body {blob}, history {text} NOT NULL
+        publish_by {real}, taken smallint NOT NULL, key {text}, fingerprint {text}, body {blob},
+        history {text} NOT NULL,
+        UNIQUE (scope, request_id)
     )"""
 
 
@@ -44,22 +47,24 @@ _ADVANCE = f"""
 INSERT INTO {TABLE} (request_id, scope, device_id, command_type, protocol, status, accepted, updated, priority,
     published, expires, taken, history)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
-ON CONFLICT (request_id) DO UPDATE SET
+ON CONFLICT (scope, request_id) DO UPDATE SET
     {_unless_known("device_id")}, {_unless_known("command_type")}, {_unless_known("protocol")},
     status = CASE WHEN excluded.status > {TABLE}.status AND {TABLE}.status < {ANSWERED:d}
         THEN excluded.status ELSE {TABLE}.status END,
-    accepted = CASE WHEN excluded.accepted < {TABLE}.accepted THEN excluded.accepted ELSE {TABLE}.accepted END,
+    accepted = CASE WHEN {TABLE}.fingerprint IS NULL AND excluded.accepted < {TABLE}.accepted
+        THEN excluded.accepted ELSE {TABLE}.accepted END,
     updated = CASE WHEN excluded.updated > {TABLE}.updated THEN excluded.updated ELSE {TABLE}.updated END,
     priority = CASE WHEN {TABLE}.command_type = '' THEN excluded.priority ELSE {TABLE}.priority END,
     published = COALESCE({TABLE}.published, excluded.published),
     expires = COALESCE({TABLE}.expires, excluded.expires),
     body = NULL, taken = 1,
     history = {TABLE}.history || excluded.history
-WHERE {TABLE}.scope = excluded.scope AND {TABLE}.history NOT LIKE ?
+WHERE {{position}}({TABLE}.history, excluded.history) = 0
     AND length({TABLE}.history) < {_LONGEST_HISTORY}
 """
 _SELECT = f"SELECT {_ALL} FROM {TABLE} WHERE scope = ?"
-_DUE = f"{_SELECT} AND status = 0 AND due <= ? ORDER BY priority DESC, due, number LIMIT ?"
+_DUE = f"{_SELECT} AND status = 0 AND due <= ? AND (expires IS NULL OR expires > ?)"
+_DUE += " ORDER BY priority DESC, due, number LIMIT ?"
 _NEXT_DUE = f"SELECT min(due) FROM {TABLE} WHERE scope = ? AND status = 0"
 _TAKE = f"UPDATE {TABLE} SET taken = 1 WHERE scope = ? AND request_id = ? AND status = 0"
 _CANCEL = f"""
@@ -70,21 +75,27 @@ _REVIVE = f"""
 UPDATE {TABLE} SET status = 0, taken = 1, due = ?, publish_by = ?, body = ?
 WHERE scope = ? AND request_id = ? AND status = {Status.GIVEN_UP:d}
 """
+# What is being sent may be on the stream before the book knows of it, so it is left for a while.
+_FREE = f"(status > {Status.GIVEN_UP:d} OR (status = 0 AND (taken = 0 OR expires <= ?)))"
+_OVER = f"{_MAY_EXPIRE} AND expires <= ? AND {_FREE}"
+_SENDING_SECONDS = 60.0
+_UNPUBLISHED = "status = 0 AND due <= ? AND publish_by <= ?"
 _EXPIRE = f"""
 UPDATE {TABLE} SET status = ?, updated = ?, body = NULL, history = history || ?
-WHERE scope = ? AND request_id IN (SELECT request_id FROM {TABLE} WHERE scope = ? AND {{}} LIMIT 10000)
+WHERE scope = ? AND {{term}} AND number IN (SELECT number FROM {TABLE} WHERE scope = ? AND {{term}} LIMIT 10000)
 RETURNING request_id
 """
-_OVER = f"{_MAY_EXPIRE} AND expires <= ?"
-_UNPUBLISHED = "status = 0 AND due <= ? AND publish_by <= ?"
 _FORGET = f"""
 DELETE FROM {TABLE} WHERE number IN
-    (SELECT number FROM {TABLE} WHERE scope = ? AND accepted < ? AND status <> 0 ORDER BY number LIMIT ?)
+    (SELECT number FROM {TABLE} WHERE scope = ? AND accepted < ? AND updated < ? AND COALESCE(due, 0) < ?
+        AND status <> 0 ORDER BY number LIMIT ?)
 """
 
 
 class CommandTable(ABC):
     """A session's side of the table; the databases differ in how a statement is sent."""
+
+    position = "instr"  # the function that finds a text in another one
 
     @abstractmethod
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -107,12 +118,14 @@ class CommandTable(ABC):
         return [None if done else self._there(row) for row, done in zip(rows, inserted, strict=True)]
 
     def _there(self, row: CommandRow) -> CommandRow | None:
-        query = f"SELECT {_ALL} FROM {TABLE} WHERE (scope = ? AND key = ?) OR request_id = ?"
+        query = f"{_SELECT} AND (key = ? OR request_id = ?)"
         found = [_row(values) for values in self._rows(query, (row.scope, row.key, row.request_id))]
+        if not found:
+            raise Unavailable("a command with this key was forgotten just now; try again")
         return next((other for other in found if row.key is not None and other.key == row.key), found[0])
 
     def advance_commands(self, scope: str, steps: Sequence[Step]) -> None:
-        self._done_many(_ADVANCE, [_step(scope, step) for step in steps])
+        self._done_many(_ADVANCE.format(position=self.position), [_step(scope, step) for step in steps])
 
     def find_commands(self, scope: str, request_ids: Sequence[str]) -> list[CommandRow]:
         if not request_ids:
@@ -137,7 +150,7 @@ class CommandTable(ABC):
         return [_row(row) for row in self._rows(statement, values)]
 
     def due_commands(self, scope: str, now: float, most: int) -> list[CommandRow]:
-        return [_row(row) for row in self._rows(_DUE, (scope, now, most))]
+        return [_row(row) for row in self._rows(_DUE, (scope, now, now, most))]
 
     def next_due(self, scope: str) -> float | None:
         [[found]] = self._rows(_NEXT_DUE, (scope,))
@@ -156,17 +169,23 @@ class CommandTable(ABC):
         return self._done_each(_REVIVE, [values]) == [1]
 
     def expire_commands(self, scope: str, now: float) -> list[tuple[str, Status]]:
-        late = line_of(Status.GIVEN_UP, now, "it could not be published in time")
-        unpublished = self._done(_EXPIRE.format(_UNPUBLISHED), (Status.GIVEN_UP, now, late, scope, scope, now, now))
+        late = line_of(Status.GIVEN_UP, now, NOT_IN_TIME)
+        unpublished = self._ended(_UNPUBLISHED, Status.GIVEN_UP, late, scope, now, (now, now))
         over = line_of(Status.EXPIRED, now)
-        expired = self._done(_EXPIRE.format(_OVER), (Status.EXPIRED, now, over, scope, scope, now))
+        expired = self._ended(_OVER, Status.EXPIRED, over, scope, now, (now, now - _SENDING_SECONDS))
         return [
             *((request_id, Status.EXPIRED) for [request_id] in expired),
             *((request_id, Status.GIVEN_UP) for [request_id] in unpublished),
         ]
 
+    def _ended(
+        self, term: str, status: Status, line: str, scope: str, now: float, moments: tuple[float, float]
+    ) -> list[tuple[Any, ...]]:
+        values = (int(status), now, line, scope, *moments, scope, *moments)
+        return self._done(_EXPIRE.format(term=term), values)
+
     def forget_commands(self, scope: str, before: float, most: int) -> int:
-        [count] = self._done_each(_FORGET, [(scope, before, most)])
+        [count] = self._done_each(_FORGET, [(scope, before, before, before, most)])
         return count
 
 
@@ -197,5 +216,4 @@ def _step(scope: str, step: Step) -> tuple[Any, ...]:
         step.at if step.status is Status.PUBLISHED else None,
         step.expires,
         line_of(step.status, step.at, step.detail),
-        f'%"{step.status.word}"%',
     )

@@ -18,23 +18,23 @@ class Contract:
     def __repr__(self) -> str:
         return f"<Contract {self.takes!r} -> {self.gives!r}>"
 
-    def body(self, body: bytes, values: Mapping[str, str]) -> bytes:
+    def body(self, body: bytes, values: Mapping[str, str], *, bodiless: bool = False) -> bytes:
         """The JSON of a request: its body, with the values of its path and its query as fields.
 
         Raises a `CodecError`, a `BadRequest`, or an `InvalidParameter` that names the field.
         """
         value = decode_json(body) if body else None
-        if values:
+        if values or bodiless:
             value = self._with(value, values)
-        elif value is None:
+        elif not body:
             raise BadRequest("the request has no body")
         if self.takes is Any:
-            return encode_json(value) if values else body
+            return body if body and not values else encode_json(value)
         try:
             converted = msgspec.convert(value, self.takes, strict=not values)
         except msgspec.ValidationError as error:
             raise InvalidParameter(_told(error)) from None
-        return encode_json(converted) if values else body
+        return body if body and not values else encode_json(converted)
 
     def _with(self, value: Any, values: Mapping[str, str]) -> dict[str, Any]:
         if value is not None and not isinstance(value, dict):

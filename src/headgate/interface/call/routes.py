@@ -1,21 +1,20 @@
 """The routes of an http interface: each request waits for its reply, no longer than it may."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headgate.core.message import Message
-from headgate.core.reply import DEADLINE, TRACE, failed
+from headgate.core.reply import DEADLINE, TRACE, ReplyError, failed
 from headgate.core.wire import JSON
-from headgate.errors import NoReply, Unavailable, UnsupportedMedia
+from headgate.errors import BadRequest, CodecError, NoReply, Unavailable, UnsupportedMedia
 from headgate.interface.call.contract import Contract
 from headgate.interface.exchange import Request, Response, refusal
 from headgate.interface.route import Answer, Parameter, Route
 from headgate.runtime.replies import Replies, Waiter
 from headgate.runtime.stream import Stream
-from headgate.runtime.tasks import cancel, finish_or_cancel
+from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.base import Overflow
 
 _BODILESS = ("GET", "DELETE")
@@ -57,7 +56,9 @@ def call_routes(terms: Terms) -> list[Route]:
 
 
 async def _call(request: Request, terms: Terms) -> Response:
-    value = terms.contract.body(await _body(request), _values(request))
+    bodiless = request.method in _BODILESS
+    value = terms.contract.body(await _body(request), _values(request), bodiless=bodiless)
+    began = time.monotonic()
     await terms.replies.ready(terms.timeout)
     with terms.replies.register() as waiter:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
@@ -65,9 +66,11 @@ async def _call(request: Request, terms: Terms) -> Response:
         message = Message(value=terms.requests.codec.from_json(value), headers=headers)
         await _publish(request, terms, message)
         # Most replies come before anybody would look whether the client is there still.
-        reply = await waiter.wait(min(_SOON, terms.timeout), last=terms.timeout <= _SOON)
-        if reply is None and terms.timeout > _SOON:
-            reply = await request.unless_gone(_patiently(waiter, terms))
+        soon = terms.timeout <= _SOON
+        reply = await waiter.wait(min(_SOON, terms.timeout), last=soon)
+        if reply is None and not soon:
+            left = terms.timeout - (time.monotonic() - began)
+            reply = await request.unless_gone(_patiently(waiter, left, terms))
         if reply is None:
             raise NoReply(f"there was no reply within {terms.timeout:g} s")
         return _response(reply, terms.replies.stream)
@@ -80,15 +83,16 @@ async def _publish(request: Request, terms: Terms, message: Message[bytes]) -> N
         raise Unavailable("the gate is shutting down, and there was no room for the request")
 
 
-async def _patiently(waiter: Waiter, terms: Terms) -> Message[bytes] | None:
+async def _patiently(waiter: Waiter, seconds: float, terms: Terms) -> Message[bytes] | None:
     """The reply, when it takes its time."""
-    left = terms.timeout - _SOON
-    waiting = asyncio.ensure_future(waiter.wait(left))
-    await finish_or_cancel(asyncio.shield(waiting), terms.drained)
-    if not waiting.done():
-        await cancel(waiting)
+
+    async def wait() -> tuple[Message[bytes] | None]:
+        return (await waiter.wait(max(0.0, seconds)),)
+
+    outcome: tuple[Message[bytes] | None] | None = await finish_or_cancel(wait(), terms.drained)
+    if outcome is None:
         raise Unavailable("the gate is shutting down, and the reply has not come yet")
-    return waiting.result()
+    return outcome[0]
 
 
 async def _body(request: Request) -> bytes:
@@ -103,6 +107,8 @@ async def _body(request: Request) -> bytes:
 def _values(request: Request) -> Mapping[str, str]:
     """What the path and the query say."""
     named = {name: request.parameter(name) or "" for name in request.query}
+    if twice := named.keys() & request.values.keys():
+        raise BadRequest(f"{min(twice)!r} stands in the path and in the query; give it once")
     return {**named, **request.values}
 
 
@@ -114,8 +120,12 @@ def _trace(request: Request) -> tuple[tuple[str, bytes], ...]:
 def _response(reply: Message[bytes], stream: Stream) -> Response:
     error = failed(reply)
     if error is None:
-        return Response(200, stream.codec.to_json(reply.value))
-    response = refusal(error.status, error.error, error.type, None)
+        try:
+            return Response(200, stream.codec.to_json(reply.value))
+        except CodecError as wrong:
+            error = ReplyError(500, "internal", f"the reply cannot be read: {wrong}")
+    status = error.status if 400 <= error.status <= 599 else 500
+    response = refusal(status, error.error, error.type, None)
     response.failed = "reply"
     return response
 

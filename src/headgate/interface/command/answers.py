@@ -9,6 +9,7 @@ from headgate.core.command_status import Status, Transition, history_of
 from headgate.errors import (
     BadRequest,
     Busy,
+    Expired,
     Forbidden,
     HeadgateError,
     InvalidCommand,
@@ -17,10 +18,12 @@ from headgate.errors import (
     NotFound,
     RateLimited,
     StorageFull,
+    StreamClosed,
     StreamFull,
     TooLate,
     TransportError,
     Unauthorized,
+    Unavailable,
 )
 from headgate.interface.boundary import render
 from headgate.interface.exchange import PROBLEM, Request, Response, json
@@ -32,6 +35,7 @@ _NAMES: Sequence[tuple[type[HeadgateError], str]] = (
     (KeyReused, "IdempotencyKeyReusedError"),
     (NotFound, "CommandNotFoundError"),
     (TooLate, "CommandNotCancellableError"),
+    (Expired, "CommandExpiredError"),
     (Busy, "CommandQueueFullError"),
     (StreamFull, "CommandQueueFullError"),
     (StorageFull, "StorageFullError"),
@@ -40,7 +44,9 @@ _NAMES: Sequence[tuple[type[HeadgateError], str]] = (
     (Forbidden, "PermissionError"),
     (Unauthorized, "AuthenticationError"),
     (BadRequest, "CommandValidationError"),
-    (TransportError, "KafkaConnectionError"),
+    (Unavailable, "KafkaConnectionError"),
+    (StreamClosed, "KafkaConnectionError"),
+    (TransportError, "CommandRejectedError"),  # it will not be taken at another time either
 )
 _ROOT = "PusherAPIException"
 

@@ -57,7 +57,7 @@ async def _when_settled(request: Request, office: Office, book: Book, outcome: P
     await request.unless_gone(finish_or_cancel(waiting, office.drained))
     try:
         row = await book.find(outcome.request_id)
-    except TransportError:
+    except HeadgateError:
         row = None  # the command is published all the same
     return answers.settled(outcome, row, office.path)
 
@@ -69,7 +69,7 @@ async def push_batch(request: Request, office: Office) -> Response:
         texts = commands_of(await _body(request), office.most_commands)
         key, now = key_of(request), datetime.now(UTC)
         parsed = [
-            _parsed(bytes(text), None if key is None else f"{key}#{at}", office, now) for at, text in enumerate(texts)
+            _parsed(bytes(text), None if key is None else f"{key}\n{at}", office, now) for at, text in enumerate(texts)
         ]
         outcomes = await _pushed(parsed, office)
     except HeadgateError as error:
@@ -106,7 +106,7 @@ def _parsed(text: bytes, key: str | None, office: Office, now: datetime) -> Orde
 
 
 def _order(text: bytes, key: str | None, office: Office, now: datetime) -> Order:
-    request = office.catalog.read(text, now)
+    request = office.catalog.read(text, now, again=key is not None)
     known = key is not None or request.request_id is not None
     return Order(request, text, key, hashlib.sha256(text).hexdigest() if known else None)
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from headgate.core.codec import encode_json
-from headgate.core.command_status import BY_WORD, Status, history_of
+from headgate.core.command import COMMAND_ID
+from headgate.core.command_status import BY_WORD, Status, arrivals_of
 from headgate.core.sse import COMMENT, event, retry
 from headgate.errors import BadRequest, HeadgateError, InvalidParameter, NotFound, TooLate, TransportError
 from headgate.interface.command import answers
@@ -21,6 +22,7 @@ _PING_SECONDS = 15.0
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 _UNITS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _MOST_LISTED = 1000
+_LONGEST_NUMBER = 18  # digits
 _LISTED = ("device_id", "command_type", "status", "since", "until", "limit", "cursor")
 
 
@@ -46,7 +48,7 @@ async def status(request: Request, office: Office) -> Response:
 
 
 async def _row(book: Book, request_id: str) -> CommandRow:
-    row = await book.find(request_id)
+    row = await book.find(request_id) if COMMAND_ID.fullmatch(request_id) else None
     if row is None:
         raise NotFound(f"there is no command {request_id[:128]!r}; it may be older than what is kept")
     return row
@@ -62,9 +64,9 @@ async def events(request: Request, office: Office) -> Response:
     book, request_id = _book(office), request.values["request_id"]
     row = await _row(book, request_id)
     last = request.header("last-event-id") or request.parameter("after") or "0"
-    if not last.isdecimal():
+    if not (last.isascii() and last.isdecimal() and len(last) <= _LONGEST_NUMBER):
         raise BadRequest(f"{last[:80]!r} is not the id of an event: they are counted from 1")
-    if row.status.is_final and len(history_of(row.history)) <= int(last):
+    if row.status.is_final and len(arrivals_of(row.history)) <= int(last):
         return Response(204)
 
     async def serve(request: Request, start: Event, send: Send) -> None:
@@ -77,7 +79,7 @@ async def events(request: Request, office: Office) -> Response:
 async def _tell(request: Request, office: Office, book: Book, row: CommandRow, told: int, send: Send) -> None:
     frames = [retry(1000)]
     while True:
-        history = history_of(row.history)
+        history = arrivals_of(row.history)  # their numbers stay as they are
         for number, step in enumerate(history[told:], told + 1):
             frames.append(event(encode_json(answers.step(step)), name=step.status.encode(), place=str(number).encode()))
         told = max(told, len(history))
@@ -119,12 +121,12 @@ async def listing(request: Request, office: Office) -> Response:
         raise InvalidParameter(f"status must be one of {', '.join(BY_WORD)}, not {word[:80]!r}")
     query = CommandQuery(
         book.scope,
-        request.parameter("device_id"),
-        request.parameter("command_type"),
+        _text(request, "device_id"),
+        _text(request, "command_type"),
         tuple(status for status in Status if status.word == word),
         _moment(request, "since"),
         _moment(request, "until"),
-        None if request.parameter("cursor") is None else _number(request, "cursor", 0, 2**63 - 1),
+        None if request.parameter("cursor") is None else _number(request, "cursor", 0, 10**_LONGEST_NUMBER),
         limit + 1,
     )
     rows = await book.list(query)
@@ -134,9 +136,10 @@ async def listing(request: Request, office: Office) -> Response:
 
 async def cancel(request: Request, office: Office) -> Response:
     """Cancel a command that is not published yet."""
-    row = await _book(office).cancel(request.values["request_id"])
+    book, request_id = _book(office), request.values["request_id"]
+    row = await book.cancel(request_id) if COMMAND_ID.fullmatch(request_id) else None
     if row is None:
-        row = await _row(_book(office), request.values["request_id"])
+        row = await _row(book, request_id)
     if row.status is not Status.CANCELLED:
         raise TooLate(f"the command is {row.status.word} already; it cannot be cancelled any more")
     return json(answers.told(row))
@@ -156,11 +159,18 @@ def _seconds(text: str | None) -> float:
     return min(float(match[1]) * _UNITS[match[2]], MOST_WAIT)
 
 
+def _text(request: Request, name: str) -> str | None:
+    text = request.parameter(name)
+    if text is not None and "\0" in text:
+        raise InvalidParameter(f"{name} must not hold a NUL")
+    return text
+
+
 def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.parameter(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:20]) <= most):
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER and 1 <= int(text) <= most):
         raise InvalidParameter(f"{name} must be a number from 1 to {most}, not {text[:80]!r}")
     return int(text)
 

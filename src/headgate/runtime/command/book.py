@@ -59,7 +59,12 @@ class Book:
         status = await self.news.wait(row.request_id, Status.GIVEN_UP, deadline.left() or 0.0)
         if status is None:
             return Unavailable("the command is not published yet; ask again with the same key or request_id")
-        return replace(row, status=status)
+        if status is Status.PUBLISHED:
+            return replace(row, status=status, published=row.accepted)
+        try:
+            return await self.news.find(row.request_id) or row  # what exactly became of it
+        except HeadgateError as error:
+            return error
 
     async def write(self, work: Callable[[Connection], list[CommandRow]]) -> list[CommandRow]:
         """Do this in a transaction of its own. May raise `Unavailable`."""

@@ -6,11 +6,13 @@ what it sent, reads the stream to its end first; what the book still has to be p
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from headgate.core.command_status import Status
 from headgate.core.message import Message
@@ -33,7 +35,8 @@ _MOST_READ, _MOST_SENT, _MOST_FORGOTTEN = 5000, 1000, 10_000
 _LOOK_SECONDS = 0.25  # for what another gate accepted
 _GATHER_SECONDS = 0.2  # that messages of the streams gather for, while nobody asks what became of them
 _SWEEP_SECONDS, _FORGET_SECONDS = SECONDS / 4, 600.0
-_NANOSECONDS = 1_000_000_000
+_NANOSECONDS, _MILLISECOND = 1_000_000_000, 1_000_000
+_SILENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Terms:
 
     scope: str
     keep: float  # seconds for which a command is remembered
+    landing: float  # seconds after which what was handed to a stream is there, or never will be
 
 
 class Bookkeeper:
@@ -63,6 +67,8 @@ class Bookkeeper:
         self._work, self._progress = Bell(), Bell()
         self._uncertain = True  # something may be on a stream that the book does not know of
         self._sent: set[str] = set()  # published, and not in the book yet
+        self._flying: set[asyncio.Future[Any]] = set()  # what is being published; it goes on when we are cancelled
+        self._quiet: dict[str, float] = {}  # since when there is nothing new on a stream
         self._catching_up = 0  # how many wait for the book to have all of a stream
 
     def __repr__(self) -> str:
@@ -78,14 +84,14 @@ class Bookkeeper:
         try:
             while True:
                 try:
+                    began = time.monotonic()
                     if await self._lease.take():
-                        attempt = 0
                         await self._keep()
                 except (ExceptionGroup, HeadgateError, LeaseLost) as errors:
                     found = _reason(errors)
                     if isinstance(found, StreamClosed):
                         return
-                    attempt += 1
+                    attempt = 1 if time.monotonic() - began > SECONDS else attempt + 1
                     self._tell_log(found, attempt)
                 await asyncio.sleep(backoff(attempt, first=_LOOK_SECONDS, most=SECONDS))
         finally:
@@ -99,6 +105,10 @@ class Bookkeeper:
             logger.warning("the status of commands waits", extra=told)
 
     async def _leave(self) -> None:
+        if self._flying:  # what was handed over may land yet: whoever comes next has to know, or wait
+            await asyncio.wait(self._flying, timeout=SECONDS)
+        if self._flying:
+            return  # the lease ends by itself, and says until when something may land
         with suppress(HeadgateError, LeaseLost):  # it ends by itself, too
             await self._lease.give_back()
 
@@ -117,7 +127,9 @@ class Bookkeeper:
     async def _follow(self, stream: Stream) -> None:
         async with stream.subscribe(self._start(stream)) as subscription:
             while True:
+                began = time.monotonic()
                 batch = await subscription.take(_MOST_READ, wait=_LOOK_SECONDS)
+                self._listen(stream, batch, began)
                 if not batch.messages and self._is_old_news(stream, batch):
                     continue
                 if batch.missed:
@@ -125,6 +137,13 @@ class Bookkeeper:
                     logger.error("messages fell out of the stream before the status of commands was kept", extra=told)
                 await self._note(stream, batch)
                 await self._gather(len(batch.messages))
+
+    def _listen(self, stream: Stream, batch: Batch, began: float) -> None:
+        """Note since when nothing comes on a stream that can be read."""
+        if batch.messages or not batch.position.is_known:
+            self._quiet.pop(stream.name, None)
+        else:
+            self._quiet.setdefault(stream.name, began)
 
     async def _gather(self, count: int) -> None:
         """Let some more come, so that there are fewer transactions; unless somebody waits, or it is behind."""
@@ -174,14 +193,23 @@ class Bookkeeper:
             self._catching_up -= 1
 
     async def _catch_up(self, stream: Stream, seconds: float) -> bool:
-        end = (await stream.extent()).newest
+        began, end = time.monotonic(), (await stream.extent()).newest
         try:
             async with asyncio.timeout(seconds):
-                while not _reaches(await self._reached(stream.name), end):
+                while not (_reaches(await self._reached(stream.name), end) or self._is_silent(stream, began)):
                     await self._progress.wait(_LOOK_SECONDS / 5)
         except TimeoutError:
             return False
         return True
+
+    def _is_silent(self, stream: Stream, since: float) -> bool:
+        """Whether nothing came for long, all of it after this moment.
+
+        The end of a stream may be where no message is: those before it were too old, or it holds marks of
+        transactions. A reader never comes to such an end.
+        """
+        quiet = max(self._quiet.get(stream.name, math.inf), since)
+        return self._lease.is_held and time.monotonic() - quiet >= _SILENCE_SECONDS
 
     async def _reached(self, stream: str) -> Position | None:
         return self._lease.place(stream) if self._lease.is_held else await self._lease.look(stream)
@@ -220,16 +248,24 @@ class Bookkeeper:
 
     async def _publish(self, due: Sequence[CommandRow]) -> None:
         if self._uncertain:
+            await self._landed()
             if not await self.catch_up(SECONDS):
                 raise Unavailable("the end of the stream is not reached yet")
             self._uncertain = False
             return  # and look again: some may have turned up
         due = await self._taken(due)
-        await self._lease.renewed()
+        await self._lease.send_within(self._terms.landing)
         sending = [self._send(stream, rows) for stream, rows in self._by_lane(due)]
         for outcome in await asyncio.gather(*sending, return_exceptions=True):  # a lane that is away holds up no other
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _landed(self) -> None:
+        """Return when nothing that was sent, here or by the one before, can land any more. May raise `Unavailable`."""
+        if self._flying:
+            await asyncio.wait(self._flying)
+        if self._lease.may_land:
+            raise Unavailable("what the gate before this one sent may still land on the stream")
 
     async def _taken(self, due: Sequence[CommandRow]) -> Sequence[CommandRow]:
         """Those that nobody cancelled; from now on nobody can."""
@@ -246,11 +282,11 @@ class Bookkeeper:
         return [(self._streams[name], rows) for name, rows in lanes.items()]
 
     async def _send(self, stream: Stream, rows: Sequence[CommandRow]) -> None:
-        now = time.time_ns()
+        now = time.time_ns() // _MILLISECOND * _MILLISECOND  # Kafka keeps no more of it
         messages = [Message(value=row.body or b"", key=row.device_id.encode(), timestamp=now) for row in rows]
         refused: dict[int, TransportError] = {}
         try:
-            await stream.publish(messages)
+            await self._published(stream, messages)
         except TransportError as error:
             refused = dict(error.failed) or dict.fromkeys(range(len(rows)), error)
         sent = [row for at, row in enumerate(rows) if at not in refused]
@@ -265,6 +301,14 @@ class Bookkeeper:
         for reason in refused.values():
             if reason.retriable:
                 raise reason
+
+    async def _published(self, stream: Stream, messages: Sequence[Message[bytes]]) -> None:
+        """Publish. When we are cancelled it goes on: what was handed over cannot be taken back."""
+        publishing = asyncio.ensure_future(stream.publish(messages))
+        self._flying.add(publishing)
+        publishing.add_done_callback(self._flying.discard)
+        publishing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(publishing)
 
     # What is over
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from headgate.core.command import CommandRequest, message_of
-from headgate.core.command_status import Status, line_of
+from headgate.core.command_status import NOT_IN_TIME, Status, history_of, line_of
 from headgate.core.message import Message
-from headgate.errors import HeadgateError, InvalidCommand, KeyReused, TransportError, Unavailable
+from headgate.errors import Expired, HeadgateError, InvalidCommand, KeyReused, TransportError, Unavailable
 from headgate.runtime.command.book import Book
 from headgate.runtime.command.lanes import Lanes
 from headgate.runtime.stats import CommandStats
@@ -124,6 +124,7 @@ class Desk:
     def _row(self, order: Order, now: datetime) -> CommandRow:
         request, at = order.request, now.timestamp()
         request_id = request.request_id or str(uuid.uuid4())
+        is_over = request.expires_at is not None and request.expires_at <= now
         due = request.not_before.timestamp() if request.not_before is not None and order.is_for_later else at
         return CommandRow(
             request_id,
@@ -138,7 +139,7 @@ class Desk:
             expires=None if request.expires_at is None else request.expires_at.timestamp(),
             due=due,
             publish_by=None if order.is_for_later else at + self.timeout,
-            taken=not order.is_for_later,
+            taken=not order.is_for_later and not is_over,  # what is over is left to be swept away
             key=order.key,
             fingerprint=order.fingerprint,
             body=message_of(request, request_id, now),
@@ -151,10 +152,25 @@ class Desk:
         if kept.fingerprint != row.fingerprint:
             words = "Idempotency-Key" if row.key is not None and kept.key == row.key else "request_id"
             return KeyReused(f"this {words} was used for another command; use a new one for each")
-        if kept.status is Status.GIVEN_UP:
-            return Unavailable("the command could not be published; try again")
         at = datetime.fromtimestamp(kept.accepted, UTC)
-        return Pushed(kept.request_id, at, kept.status, kept.device_id, kept.command_type)
+        pushed = Pushed(kept.request_id, at, Status.PUBLISHED, kept.device_id, kept.command_type)
+        if kept.publish_by is None:  # it was for later: the first answer, whatever came of it since
+            return msgspec.structs.replace(pushed, status=Status.ACCEPTED)
+        if kept.published is not None:
+            return pushed
+        if kept.status is Status.GIVEN_UP:
+            return _given_up(kept)
+        if kept.status is Status.EXPIRED:
+            return Expired("the command expired before it could be published")
+        return pushed
+
+
+def _given_up(row: CommandRow) -> HeadgateError:
+    """Why a command is not on the stream, and whether it is worth another try."""
+    reason = history_of(row.history)[-1].detail
+    if reason == NOT_IN_TIME:
+        return Unavailable("the command could not be published in time; try again")
+    return TransportError(reason)
 
 
 def _pushed(request: CommandRequest, request_id: str, now: datetime) -> Pushed:

@@ -30,6 +30,7 @@ class _State(msgspec.Struct, frozen=True):
     owner: str
     until: float
     places: Mapping[str, str]  # by stream
+    landing: float = 0.0  # until when something that its owner sent may land on a stream
 
 
 _decode = msgspec.json.Decoder(_State).decode
@@ -43,6 +44,8 @@ class Lease:
         self._scope, self._database = scope, database
         self._me = whereabouts()
         self._state: _State | None = None
+        self._landing = 0.0
+        self._inherited = 0.0  # until when something of the owner before may land
         self._one_at_a_time = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -56,6 +59,11 @@ class Lease:
     def place(self, stream: str) -> Position | None:
         """Up to where the book is complete, as far as this gate knows."""
         return _place(self._state, stream)
+
+    @property
+    def may_land(self) -> bool:
+        """Whether something that the owner before this one sent may still land on a stream."""
+        return self._inherited > time.time()
 
     async def look(self, stream: str) -> Position | None:
         """Up to where the book is complete, whoever keeps it. May raise `Unavailable`."""
@@ -71,10 +79,12 @@ class Lease:
             old = None if known is None else _decode(known)
             if old and self._is_anothers(old):
                 return False
-            fresh = _State(self._me, time.time() + SECONDS, old.places if old else {})
+            fresh = _State(self._me, time.time() + SECONDS, old.places if old else {}, old.landing if old else 0.0)
             taken = await self._database.run(session.take_note, _SCOPE, self._scope, _encode(fresh), known)
             await self._database.run(session.commit)
         self._state = fresh if taken else None
+        if old and old.owner not in ("", self._me) and not is_gone(old.owner):
+            self._inherited = old.landing
         return taken
 
     def _is_anothers(self, state: _State) -> bool:
@@ -85,12 +95,17 @@ class Lease:
     async def give_back(self) -> None:
         """Let another gate have it at once."""
         if self._state is not None:
-            await self._change(lambda _: None, _State("", 0.0, self._state.places))
+            await self._change(lambda _: None, _State("", 0.0, self._state.places, 0.0))
             self._state = None
 
-    async def renewed(self) -> None:
-        """Return when it will hold for some seconds. May raise `LeaseLost` or `Unavailable`."""
-        if self._state is None or self._state.until - time.time() < SECONDS / 2:
+    async def send_within(self, seconds: float) -> None:
+        """Return when it will hold for some seconds, and says that something may land within so many.
+
+        May raise `LeaseLost` or `Unavailable`.
+        """
+        now = time.time()
+        if self._state is None or self._state.until - now < SECONDS / 2 or self._state.landing < now + seconds:
+            self._landing = now + 2 * seconds  # ahead, so that not every command has to say it again
             await self.write(lambda _: None)
 
     async def write(
@@ -101,7 +116,7 @@ class Lease:
             if self._state is None:
                 raise LeaseLost
             places = self._state.places if stream is None else {**self._state.places, stream: str(place)}
-            return await self._change(work, _State(self._me, time.time() + SECONDS, places))
+            return await self._change(work, _State(self._me, time.time() + SECONDS, places, self._landing))
 
     async def _change(self, work: Callable[[Connection], T], fresh: _State) -> T:
         assert self._state is not None

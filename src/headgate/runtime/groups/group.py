@@ -18,7 +18,7 @@ from headgate.transport.bell import Bell
 logger = logging.getLogger("headgate.groups")
 MOST_CRASHES = 8  # one after the other, with nothing done in between, until it is told and tried seldom
 SELDOM_SECONDS = 60.0
-STEADY_SECONDS = 30.0  # after which a worker that did nothing has not crashed at its start
+STEADY_SECONDS = 5.0  # after which a worker that did nothing has not crashed at its start
 
 
 @dataclass(frozen=True, slots=True)

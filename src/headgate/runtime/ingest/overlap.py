@@ -66,6 +66,8 @@ class Overlap:
 
     async def keep(self, early: Early) -> None:
         """Commit a page that was offered; or keep it now."""
+        if early.offered is None and self._keeping.doubts:
+            await self._offer(early)  # in its turn it may do better, and those behind it need not give way for that
         if early.offered is not None and early.session is not None:
             await self._database.run(early.session.commit)
             await self._tell(early.offered)

@@ -30,6 +30,8 @@ _PATIENCE, _CALM = b"SET LOCAL lock_timeout = '1s'", b"SET LOCAL lock_timeout = 
 class PostgreSQLSession(CommandTable):
     """A connection to the server."""
 
+    position = "strpos"
+
     def __init__(
         self,
         connection: psycopg.Connection[Any],

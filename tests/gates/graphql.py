@@ -17,8 +17,9 @@ EVENTS = {"Accept": "text/event-stream"}
 
 async def ask(client: httpx2.AsyncClient, query: str, **variables: Any) -> dict[str, Any]:
     """What a query comes to: its data, when there is no error."""
-    answer = (await client.post("/graphql", json={"query": query, "variables": variables})).json()
-    return answer["data"] if "errors" not in answer else answer
+    answer: dict[str, Any] = (await client.post("/graphql", json={"query": query, "variables": variables})).json()
+    data: dict[str, Any] = answer if "errors" in answer else answer["data"]
+    return data
 
 
 class Socket:

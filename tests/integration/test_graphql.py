@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,9 +16,11 @@ import pytest
 
 from headgate.core.api_keys import ApiKey, digest_of, line_of
 from headgate.core.scopes import read_scope
+from headgate.spec.resolve import plan_text
 from tests.gates.graphql import EVENTS, ask, results, socket
 from tests.gates.inside import Serving
-from tests.gates.web import eventually, web
+from tests.gates.process import GateProcess
+from tests.gates.web import client_of, eventually, web
 
 pytestmark = pytest.mark.anyio
 NODES = """
@@ -520,12 +523,28 @@ async def test_the_schema_is_told_on_loopback_or_where_the_file_says_so(service:
 
 
 async def test_a_reload_changes_the_schema(module: str) -> None:
-    from headgate.spec.resolve import plan_text
-
     async with serving(module) as (client, served):
         await served.gate.reload(plan_text(CONFIG.replace("MODULE", module).replace("odd-name", "better_name")))
         assert "better_name" in (await ask(client, "{ streams }"))["streams"]
         assert (await ask(client, "{ better_name { name } }")) == {"better_name": {"name": "better_name"}}
+
+
+async def test_the_example_answers(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "request-reply"
+    shutil.copytree(example, tmp_path / "example")
+    gate = GateProcess(tmp_path / "example" / "headgate.yaml")
+    try:
+        await asyncio.to_thread(gate.start)
+        async with client_of(gate.url) as client:
+            query = "mutation($i: InquiryInput!) { quotes(input: $i) { item quantity price } }"
+            found = await asyncio.gather(*(ask(client, query, i={"item": "bolt", "quantity": 3}) for _ in range(50)))
+            assert found == [{"quotes": {"item": "bolt", "quantity": 3, "price": 0.36}}] * 50
+            assert 'headgate_replies_in_flight{stream="quotes_out"} 0.0' in (await client.get("/metrics")).text
+            async with socket(gate.url) as one:
+                await one.subscribe("a", query, i={"item": "nut"})
+                assert await one.data("a", 1) == [{"quotes": {"item": "nut", "quantity": 1, "price": 0.07}}]
+    finally:
+        gate.close()
 
 
 def test_a_gate_without_it_does_not_load_it() -> None:

@@ -41,7 +41,8 @@ def node_scripts() -> Path:
         environ = {**os.environ, "PATH": f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"}
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], check=True, cwd=cache, env=environ, capture_output=True)
         done.write_bytes(lock)
-    shutil.copy(SCRIPTS / "follow.mjs", cache)
+    for script in SCRIPTS.glob("*.mjs"):
+        shutil.copy(script, cache)
     return cache
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -91,6 +92,8 @@ async def test_hundreds_of_silent_clients_do_not_slow_down_a_good_one() -> None:
         assert {end[9:12] for end in ends} == {b"", b"408"}
         for _, writer in opened:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
         await eventually(lambda: served.gate.app._stats.in_flight == 0)
 
 

@@ -138,6 +138,7 @@ def test_a_new_certificate_is_shown_without_a_restart(authority: Authority, gate
             _, writer = await asyncio.open_connection("localhost", gate.port, ssl=context)
             found = writer.get_extra_info("peercert")["serialNumber"]
             writer.close()
+            await writer.wait_closed()
             return int(found, 16)
 
         return asyncio.run(shown())

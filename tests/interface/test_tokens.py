@@ -7,7 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -46,8 +46,10 @@ class Idp:
         path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         self.asked.append(path)
         writer.write(self.answers.get(path) or self.usual(path))
-        await writer.drain()
-        writer.close()
+        with suppress(ConnectionError):
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
 
     def usual(self, path: str) -> bytes:
         told: Any = {"keys": [key.as_dict(private=False) for key in self.keys]}

@@ -149,12 +149,6 @@ class Gate:
         if unready is not None:
             raise unready
 
-    def _become_graphql(self, plan: Plan) -> None:
-        if any(interface.graphql is not None for interface in plan.interfaces) and self._graphql is None:
-            self._graphql = graphql_class()(self.visitors, self._drained.wait)
-        if self._graphql is not None:
-            self._graphql.become(plan, self.streams, self.hubs, self.calls.terms, self.commands.offices)
-
     async def _audit(self, plan: Plan) -> None:
         """Note who changes something from now on where the plan says; what was noted so far is kept first."""
         await self._end_audit()
@@ -168,6 +162,12 @@ class Gate:
             await cancel(self._auditing)
         while audit is not None and audit.waits and await audit.flush():
             pass
+
+    def _become_graphql(self, plan: Plan) -> None:
+        if any(interface.graphql is not None for interface in plan.interfaces) and self._graphql is None:
+            self._graphql = graphql_class()(self.visitors, self._drained.wait)
+        if self._graphql is not None:
+            self._graphql.become(plan, self.streams, self.hubs, self.calls.terms, self.commands.offices)
 
     async def _build_groups(self, plan: Plan, nodes: Mapping[str, Declaration]) -> WorkerLost | None:
         """Have the groups of a plan. When workers cannot be followed by new ones, the old ones go on."""
@@ -205,9 +205,9 @@ class Gate:
             return routes
         routes += [*self.ingest.routes(), *self.commands.routes(), *self.calls.routes()]
         routes += self.config.routes(self._drained.wait)
-        routes += self._graphql.routes() if self._graphql is not None else []
         if self.app.tickets is not None:
             routes.append(ticket_route(self.app.tickets, self._is_read))
+        routes += self._graphql.routes() if self._graphql is not None else []
         for stream in self.streams.values():
             path = f"/streams/{stream.name}/messages"
             routes += [publish_route(path, stream, self._drained.wait), self._poll_route(path, stream)]

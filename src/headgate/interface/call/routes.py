@@ -59,41 +59,37 @@ def call_routes(terms: Terms) -> list[Route]:
 async def _call(request: Request, terms: Terms) -> Response:
     bodiless = request.method in _BODILESS
     value = terms.contract.body(await _body(request), _values(request), bodiless=bodiless)
-    reply = await ask(terms, value, trace_of(request), request.unless_gone)
-    return _response(reply, terms.replies.stream)
+    return _response(await ask(terms, value, trace_of(request), request), terms.replies.stream)
 
 
-async def _as_it_is(work: Awaitable[Any]) -> Any:
-    return await work
+async def ask(terms: Terms, value: bytes, trace: Headers = (), request: Request | None = None) -> Message[bytes]:
+    """The reply to a request, whose value is JSON. Raises a `HeadgateError` when there is none in time.
 
-
-async def ask(terms: Terms, value: bytes, trace: Headers = (), unless_gone: Unless = _as_it_is) -> Message[bytes]:
-    """The reply to a request, whose value is JSON. What takes its time is done `unless_gone`: while somebody waits.
-
-    Raises a `HeadgateError` when there is none in time.
+    With the `request` that asks, nobody waits for one whose client is gone.
     """
     began = time.monotonic()
     await terms.replies.ready(terms.timeout)
     with terms.replies.register() as waiter:
         deadline = str(int((time.time() + terms.timeout) * 1000)).encode()
         headers = (*terms.replies.headers(waiter), (DEADLINE, deadline), *trace)
-        message = Message(value=terms.requests.codec.from_json(value), headers=headers)
-        await _publish(terms, message, unless_gone)
+        await _publish(terms, Message(value=terms.requests.codec.from_json(value), headers=headers), request)
         # Most replies come before anybody would look whether the client is there still.
         soon = terms.timeout <= _SOON
         reply = await waiter.wait(min(_SOON, terms.timeout), last=soon)
         if reply is None and not soon:
-            left = terms.timeout - (time.monotonic() - began)
-            reply = await unless_gone(_patiently(waiter, left, terms))
+            patience = _patiently(waiter, terms.timeout - (time.monotonic() - began), terms)
+            reply = await (patience if request is None else request.unless_gone(patience))
         if reply is None:
             raise NoReply(f"there was no reply within {terms.timeout:g} s")
         return reply
 
 
-async def _publish(terms: Terms, message: Message[bytes], unless_gone: Unless) -> None:
+async def _publish(terms: Terms, message: Message[bytes], request: Request | None) -> None:
     if terms.requests.settings.overflow is not Overflow.BLOCK:
         await terms.requests.publish([message])
-    elif await unless_gone(finish_or_cancel(terms.requests.publish([message]), terms.drained)) is None:
+        return
+    publishing = finish_or_cancel(terms.requests.publish([message]), terms.drained)
+    if await (publishing if request is None else request.unless_gone(publishing)) is None:
         raise Unavailable("the gate is shutting down, and there was no room for the request")
 
 

@@ -82,7 +82,7 @@ async def mirror_through_kills(kills: int, appends: int) -> Mirrored:
                 await _until(lambda share=(kill + 1) * appends / (kills + 1): found.sent >= share)  # type: ignore[misc]
                 await asyncio.to_thread(gate.kill)
                 await asyncio.to_thread(gate.start)
-                await _back(found)
+                await _back(found, writing)
             await asyncio.gather(*writing)
             await _until(lambda: found.lost == 0)
             mirroring.cancel()
@@ -114,10 +114,13 @@ async def _mirror(source: Any, found: Mirrored) -> None:
         found.had += [message.value.decode().strip('"') for message in (await source.read()).messages]
 
 
-async def _back(found: Mirrored) -> None:
-    """Wait until the mirror has something new, and note how long that took since the service answers again."""
+async def _back(found: Mirrored, writing: Sequence[asyncio.Future[None]]) -> None:
+    """Wait until the mirror has something new, and note how long that took since the service answers again.
+
+    When all was written before the kill there is nothing new to come: then it has to have all of it.
+    """
     before, began = len(found.had), time.monotonic()
-    await _until(lambda: len(found.had) > before)
+    await _until(lambda: len(found.had) > before or (all(task.done() for task in writing) and found.lost == 0))
     found.recoveries.append(time.monotonic() - began)
 
 

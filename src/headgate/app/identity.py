@@ -3,10 +3,8 @@
 import secrets
 import time
 
-import httpx2
-
 from headgate.core.scopes import EVERYTHING
-from headgate.errors import HeadgateError, Unavailable
+from headgate.errors import HeadgateError
 from headgate.interface.identity.caller import Caller
 from headgate.interface.identity.guard import CERTIFIED, Bearers, Guard
 from headgate.interface.identity.keyring import Keyring
@@ -14,11 +12,8 @@ from headgate.interface.identity.tickets import Tickets
 from headgate.interface.sites import Sites
 from headgate.spec.plan import BearerPlan, Plan
 from headgate.spec.values import is_loopback
-from headgate.transport.http.guard import guarded_async, parse_networks
 
 _SECRET = secrets.token_bytes(32)  # of this process, so that tickets outlive a reload
-_PATIENCE = 5.0  # seconds for an issuer to answer
-_LARGEST = 1024 * 1024
 
 
 def guard_of(plan: Plan) -> Guard | None:
@@ -50,6 +45,7 @@ def tickets_of(plan: Plan) -> Tickets | None:
 
 def _bearers(plan: BearerPlan, networks: tuple[str, ...]) -> Bearers:
     try:
+        from headgate.app.fetch import fetched  # with an HTTP client: only those who have an issuer load one
         from headgate.interface.identity.bearer import Bearers as Tokens
         from headgate.interface.identity.bearer import Expected
         from headgate.interface.identity.issuer import Issuer
@@ -57,28 +53,8 @@ def _bearers(plan: BearerPlan, networks: tuple[str, ...]) -> Bearers:
         raise HeadgateError("service.auth.bearer needs more: pip install 'headgate[jwt]'") from None
 
     async def fetch(url: str) -> bytes:
-        return await _fetch(url, networks)
+        return await fetched(url, networks)
 
     issuer = Issuer(plan.issuer, plan.jwks_url, fetch, time.monotonic)
     expected = Expected(plan.audience, plan.algorithms, plan.scopes_claim, plan.name_claim, plan.leeway)
     return Tokens(issuer, expected, time.time)
-
-
-async def _fetch(url: str, networks: tuple[str, ...]) -> bytes:
-    """What is at a URL. No redirect is followed: it could lead anywhere."""
-    transport = guarded_async(parse_networks(networks))
-    content = b""
-    try:
-        async with (
-            httpx2.AsyncClient(timeout=_PATIENCE, trust_env=False, transport=transport) as client,
-            client.stream("GET", url, headers={"Accept": "application/json", "Accept-Encoding": "identity"}) as answer,
-        ):
-            if answer.status_code != httpx2.codes.OK:
-                raise Unavailable(f"{url} answers {answer.status_code}")
-            async for chunk in answer.aiter_bytes():
-                content += chunk
-                if len(content) > _LARGEST:
-                    raise Unavailable(f"the answer of {url} is over {_LARGEST} bytes")
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise Unavailable(f"{url} does not answer: {str(error) or type(error).__name__}") from None
-    return content

@@ -17,7 +17,6 @@ from headgate.runtime.stream import Stream
 from headgate.runtime.tasks import finish_or_cancel
 from headgate.transport.base import Overflow
 
-Unless = Callable[[Awaitable[Any]], Awaitable[Any]]
 _BODILESS = ("GET", "DELETE")
 _SOON = 0.05  # seconds
 

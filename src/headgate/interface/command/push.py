@@ -118,7 +118,7 @@ def _parsed(text: bytes, key: str | None, office: Office, now: datetime) -> Orde
 def _order(text: bytes, key: str | None, office: Office, now: datetime) -> Order:
     request = office.catalog.read(text, now, again=key is not None)
     known = key is not None or request.request_id is not None
-    return Order(request, text, key, hashlib.sha256(text).hexdigest() if known else None)
+    return Order(request, key, hashlib.sha256(text).hexdigest() if known else None)
 
 
 def _id_of(item: Order | InvalidCommand, outcome: Pushed | HeadgateError) -> str:

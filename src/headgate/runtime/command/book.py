@@ -32,11 +32,6 @@ class Book:
     def __repr__(self) -> str:
         return f"<Book of {self.scope}>"
 
-    @property
-    def trouble(self) -> str | None:
-        """Why commands cannot be looked up just now."""
-        return self._database.trouble
-
     async def accept(self, rows: Sequence[CommandRow], seconds: float) -> list[CommandRow | HeadgateError]:
         """Accept commands, and return when those that are due are published; as they are then, or were before.
 

@@ -24,7 +24,6 @@ class Order(msgspec.Struct, frozen=True):
     """A command that is asked for: what it is, and what a repeated request is known by."""
 
     request: CommandRequest
-    text: bytes  # as it came: repeated requests are the same to the letter
     key: str | None = None
     fingerprint: str | None = None
 

@@ -83,7 +83,7 @@ class Lease:
             taken = await self._database.run(session.take_note, _SCOPE, self._scope, _encode(fresh), known)
             await self._database.run(session.commit)
         self._state = fresh if taken else None
-        if old and old.owner not in ("", self._me) and not is_gone(old.owner):
+        if old and old.owner != self._me and not is_gone(old.owner):
             self._inherited = old.landing
         return taken
 
@@ -93,9 +93,9 @@ class Lease:
         return holds and state.owner not in ("", self._me) and not is_gone(state.owner)
 
     async def give_back(self) -> None:
-        """Let another gate have it at once."""
+        """Let another gate have it at once. What this one sent has landed."""
         if self._state is not None:
-            await self._change(lambda _: None, _State("", 0.0, self._state.places, 0.0))
+            await self._change(lambda _: None, _State("", 0.0, self._state.places, self._inherited))
             self._state = None
 
     async def send_within(self, seconds: float) -> None:
@@ -116,7 +116,8 @@ class Lease:
             if self._state is None:
                 raise LeaseLost
             places = self._state.places if stream is None else {**self._state.places, stream: str(place)}
-            return await self._change(work, _State(self._me, time.time() + SECONDS, places, self._landing))
+            landing = max(self._landing, self._inherited)
+            return await self._change(work, _State(self._me, time.time() + SECONDS, places, landing))
 
     async def _change(self, work: Callable[[Connection], T], fresh: _State) -> T:
         assert self._state is not None
